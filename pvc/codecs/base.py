@@ -1,0 +1,83 @@
+"""What every codec is: a clip and an operating point in, bytes out; bytes in, a clip out."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from itertools import product
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from pvc.errors import ConfigError
+
+Point = dict[str, float]
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """A codec as the evaluation and the command line see it.
+
+    Attributes:
+        name: What the codec is called in records and tables.
+        supports_importance: Whether ``encode`` spends bits by an importance map. The others are only asked for
+            alpha = 1 and never get a map.
+        meta: JSON-able options that decide the bits (preset, encoder options, GOP, checkpoint hashes). Two results
+            are comparable and reusable when it agrees.
+    """
+
+    name: str
+    supports_importance: bool
+    meta: dict[str, Any]
+
+    def points(self, settings: Mapping[str, Any]) -> list[Point]:
+        """Operating points to evaluate, best quality first or last, from the ``crf``, ``beta``, ``u_alpha`` settings."""
+        ...
+
+    def encode(
+        self, clip: Tensor, point: Mapping[str, float], importance: Tensor | None = None, *, fps: Fraction = Fraction(30)
+    ) -> bytes:
+        """Code ``clip`` (uint8 RGB ``[T, 3, H, W]``) at ``point``; ``importance`` is float32 in [0, 1], ``[T, 1, H, W]``."""
+        ...
+
+    def decode(self, data: bytes) -> Tensor:
+        """The clip (uint8 RGB ``[T, 3, H, W]``) that ``data`` holds. Raises ``BitstreamError`` where it is damaged."""
+        ...
+
+
+def beta_alpha_points(
+    trained_betas: Sequence[float] | None, supports_importance: bool, settings: Mapping[str, Any]
+) -> list[Point]:
+    """Operating points of a learned codec: every rate parameter with every ROI parameter.
+
+    Args:
+        trained_betas: The betas a group of single-rate models was trained for, or ``None`` for a codec that takes any
+            beta, which is then asked for ``settings["beta"]``.
+        supports_importance: Whether alpha means something; without it there is alpha = 1 only.
+        settings: ``beta`` (list in [1e-4, 1.28e-2]) and ``u_alpha`` (list in [0, 1], alpha = 60^(1 - u_alpha), equation 5
+            of the spatial-control paper).
+
+    Raises:
+        ConfigError: a list is empty or holds a value outside its range.
+    """
+    from pvc.importance import alpha_from_u
+
+    betas = list(trained_betas) if trained_betas is not None else numbers(settings, "beta", 1e-4, 1.28e-2)
+    u_alphas = numbers(settings, "u_alpha", 0.0, 1.0) if supports_importance else [1.0]
+    return [{"beta": beta, "alpha": float(alpha_from_u(u))} for u, beta in product(u_alphas, betas)]
+
+
+def numbers(settings: Mapping[str, Any], key: str, low: float, high: float) -> list[float]:
+    """The list of numbers ``settings[key]`` (one number will do), each checked to lie in [low, high]."""
+    value = settings.get(key)
+    values = [value] if isinstance(value, int | float | str) or value is None else list(value)
+    try:
+        floats = [float(v) for v in values]
+    except (TypeError, ValueError):
+        raise ConfigError(f"{key}={value!r} is not a list of numbers; write e.g. {key}=[{low:g},{high:g}]") from None
+    for v in floats:
+        if not low <= v <= high:
+            raise ConfigError(f"{key}={v:g} lies outside [{low:g}, {high:g}]")
+    if not floats:
+        raise ConfigError(f"{key} is an empty list; give at least one number in [{low:g}, {high:g}]")
+    if len(set(floats)) < len(floats):
+        raise ConfigError(f"{key} names a value twice: {floats}")
+    return floats

@@ -1,0 +1,59 @@
+"""Codecs by name: a file in ``configs/codec``, or a checkpoint."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from pvc.codecs.base import Codec
+from pvc.errors import CheckpointError, ConfigError
+from pvc.paths import config_dir, find_checkpoints
+
+
+def codec_names() -> list[str]:
+    """Names of the codecs that need no checkpoint: the files of ``configs/codec``."""
+    return sorted(p.stem for p in (config_dir() / "codec").glob("*.yaml"))
+
+
+def load_codec(name: str, gop: int = 12, device: str = "cpu") -> Codec:
+    """The codec called ``name``.
+
+    Args:
+        name: A codec of ``configs/codec`` (``x264``, ``x265-medium``, ...), else the name or path of a checkpoint;
+            single-rate checkpoints that differ only in beta are one codec under their common name.
+        gop: Frames from one key frame to the next.
+        device: Where a learned codec runs.
+
+    Raises:
+        ConfigError: no codec and no checkpoint has this name; the message lists both.
+        CheckpointError: the checkpoint cannot be loaded.
+    """
+    file = config_dir() / "codec" / f"{name}.yaml"
+    if name in codec_names():
+        return instantiate(OmegaConf.load(file), name=name, gop=gop, _convert_="all")
+    try:
+        checkpoints = find_checkpoints(name)
+    except CheckpointError as error:
+        raise ConfigError(f"no codec is called {name!r} (codecs: {', '.join(codec_names())}), and {error}") from None
+    from pvc.codecs.neural import NeuralCodec  # only here: anchors alone need no model code
+
+    codec = NeuralCodec(checkpoints, device=device, gop=gop)
+    hashes = {path.stem: _sha256(path) for path in checkpoints}
+    codec.meta = {**getattr(codec, "meta", {}), "gop": gop, "device": device, "checkpoints": hashes}
+    return codec
+
+
+def load_codecs(names: Iterable[str], gop: int = 12, device: str = "cpu") -> list[Codec]:
+    """:func:`load_codec` for each name, checked to be told apart by their names in tables."""
+    codecs = [load_codec(str(name), gop, device) for name in names]
+    seen = [c.name for c in codecs]
+    if twice := {n for n in seen if seen.count(n) > 1}:
+        raise ConfigError(f"codecs names {', '.join(sorted(twice))} twice; name each codec once")
+    return codecs
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

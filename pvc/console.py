@@ -1,0 +1,66 @@
+"""How the command speaks: errors as one line on stderr, exit codes, and progress bars.
+
+Exit codes: 0 done, 2 what was asked cannot be done (the line says why), 130 interrupted, 141 the reader went away.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from pvc.errors import PvcError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+
+
+def fail(message: str, code: int = USER_ERROR) -> NoReturn:
+    """Print ``pvc: error: message`` as one line on stderr and exit with ``code``."""
+    print(f"pvc: error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn errors that are the user's to mend into one line and an exit code; bugs keep their traceback.
+
+    Hydra would print a traceback for any exception, but lets ``SystemExit`` through: so tasks run inside this too.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # a full disk or a closed pipe shows here and not at interpreter exit
+    except PvcError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        print("pvc: interrupted", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        _abandon_stdout()
+        raise SystemExit(BROKEN_PIPE) from None
+    except OSError as error:
+        _abandon_stdout()
+        fail(
+            f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error.strerror or str(error)
+        )
+
+
+def _abandon_stdout() -> None:
+    """Send what stdout cannot take to nowhere; the interpreter would complain of it once more while it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def progress() -> "Progress":
+    """A progress display on stderr; where stderr is no terminal only its last state is printed."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=Console(stderr=True))

@@ -1,0 +1,81 @@
+"""What every data set is made of: a clip that can be read in parts, with its mask where there is one."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+from torch import Tensor
+
+from pvc.errors import DataError
+
+
+class Box(NamedTuple):
+    """A window of a frame, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, frames: Tensor) -> Tensor:
+        """The window of ``[..., H, W]``."""
+        return frames[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+@dataclass
+class Sequence(ABC):
+    """A clip of a data set. Sources derive from it and say how frames are read."""
+
+    dataset: str
+    name: str
+    frames: int
+    height: int
+    width: int
+    fps: Fraction
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether :meth:`read_mask` gives a map."""
+        return False
+
+    def read(self, start: int = 0, count: int | None = None, box: Box | None = None) -> Tensor:
+        """Frames ``start ... start + count - 1`` (to the end without ``count``), uint8 RGB ``[T, 3, H, W]``.
+
+        Args:
+            box: read this window of the frames only.
+
+        Raises:
+            DataError: the sequence has no such frames.
+            PvcError: a file is missing or broken; the message names it.
+        """
+        return self._whole(self._read(start, n := self._count(start, count), box), n, box, "frame")
+
+    def read_mask(self, start: int = 0, count: int | None = None, box: Box | None = None) -> Tensor | None:
+        """The importance map of the same frames, float32 ``[T, 1, H, W]`` in [0, 1], or None where there is none."""
+        if not self.has_mask:
+            return None
+        return self._whole(self._read_mask(start, n := self._count(start, count), box), n, box, "mask")
+
+    @abstractmethod
+    def _read(self, start: int, count: int, box: Box | None) -> Tensor: ...
+
+    def _read_mask(self, start: int, count: int, box: Box | None) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} says that it has a mask but cannot read it")
+
+    def _whole(self, read: Tensor, count: int, box: Box | None, what: str) -> Tensor:
+        expected = (count, box.height, box.width) if box else (count, self.height, self.width)
+        if (found := (len(read), *read.shape[2:])) != expected:
+            raise DataError(
+                f"{self.dataset}/{self.name}: {what}s are {found[2]}x{found[1]}, {found[0]} of them, where "
+                f"{expected[2]}x{expected[1]}, {expected[0]} of them, were expected; the files have changed or are broken"
+            )
+        return read
+
+    def _count(self, start: int, count: int | None) -> int:
+        count = self.frames - start if count is None else count
+        if start < 0 or count < 1 or start + count > self.frames:
+            raise DataError(
+                f"{self.dataset}/{self.name} has frames 0 to {self.frames - 1}; {count} from frame {start} do not exist"
+            )
+        return count

@@ -1,0 +1,152 @@
+"""Rate-distortion plots, and the trade-off between the region of interest and the background."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from pvc.evaluation import style
+from pvc.evaluation.axes import axis, in_order
+from pvc.evaluation.comparison import MEAN, Row
+from pvc.evaluation.curves import CurveKey, curve_keys, mean_points
+from pvc.evaluation.records import Record
+from pvc.importance import alpha_from_u
+
+MOST_PANELS = 12
+
+
+def rate_distortion(records: Sequence[Record], out: Path) -> list[Path]:
+    """``rd_<metric>.png`` (``rd_<dataset>_<metric>.png`` where there are several data sets): mean and every sequence."""
+    datasets, paths = list(dict.fromkeys(r.dataset for r in records)), []
+    for dataset in datasets:
+        own = [r for r in records if r.dataset == dataset]
+        for metric in in_order({m for r in own for m in r.metrics}):
+            path = out / (f"rd_{metric}.png" if len(datasets) == 1 else f"rd_{dataset}_{metric}.png")
+            with plt.rc_context(style.RC):
+                _rd_figure(own, metric, path)
+            paths.append(path)
+    return paths
+
+
+def _rd_figure(records: list[Record], metric: str, path: Path) -> None:
+    sequences = list(dict.fromkeys(r.sequence for r in records if metric in r.metrics))
+    looks = style.looks(style.shown(curve_keys(records)))
+    panels = [[s] for s in sequences]
+    if len(sequences) > 1:
+        panels = [sequences, *panels[: MOST_PANELS - 1]]
+    columns = {1: 1, 2: 2, 3: 3, 4: 2}.get(len(panels), 4 if len(panels) > 9 else 3)
+    rows = math.ceil(len(panels) / columns)
+    size = (6.4, 4.4) if len(panels) == 1 else (3.6, 2.9) if columns > 2 else (4.6, 3.4)
+    figure, grid = style.new(rows, columns, *size)
+    handles: dict[str, object] = {}
+    for i, (axes, which) in enumerate(zip(grid, panels, strict=False)):
+        for key, look in looks.items():
+            curve = mean_points(records, key, which, metric)
+            if curve:
+                rates, values = zip(*curve, strict=True)
+                handles[style.label(key)] = axes.plot(rates, [axis(metric).scale(v) for v in values], **look)[0]
+        axes.set_title(f"mean of {len(which)} sequences" if len(which) > 1 else which[0])
+        _log_rate(axes)
+        if i % columns == 0:
+            axes.set_ylabel(axis(metric).label)
+        if i >= len(panels) - columns:
+            axes.set_xlabel("bits per pixel")
+        if not axis(metric).higher_is_better:
+            axes.invert_yaxis()  # better is up in every plot
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, max(1, len(handles))))
+    left_out = len(sequences) + (len(sequences) > 1) - len(panels)
+    note = f"; {left_out} more sequences are in the mean" if left_out else ""
+    figure.suptitle(f"{axis(metric).title} over rate, {records[0].dataset}{note}", x=0.01, ha="left", fontsize=11.5)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _log_rate(axes: Axes) -> None:
+    """Logarithmic rate axis (BD-rate is a distance on it) with plain numbers at 1, 2, 5."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def tradeoff_points(rows: Sequence[Row], dataset: str, baseline: str) -> dict[CurveKey, tuple[float, float, int, int]]:
+    """(background, ROI) BD-rate against ``baseline`` of each curve, and over how many of how many sequences.
+
+    Both are means over the sequences that have both numbers; curves without any are left out.
+    """
+    found: dict[CurveKey, dict[str, dict[str, float]]] = {}
+    sequences: set[str] = set()
+    for row in rows:
+        if (row.dataset, row.anchor) == (dataset, baseline) and row.metric in ("psnr_roi", "psnr_bg") and row.sequence != MEAN:
+            sequences.add(row.sequence)
+            if row.bd_rate is not None:
+                found.setdefault(row.key, {}).setdefault(row.sequence, {})[row.metric] = row.bd_rate
+    out = {}
+    for key, by_sequence in found.items():
+        both = [pair for pair in by_sequence.values() if len(pair) == 2]
+        if both:
+            mean = [sum(pair[m] for pair in both) / len(both) for m in ("psnr_bg", "psnr_roi")]
+            out[key] = (*mean, len(both), len(sequences))
+    return out
+
+
+def tradeoff(rows: Sequence[Row], baseline: str, out: Path) -> Path | None:
+    """``roi_tradeoff.png``, as figure 3 (right) of the spatial-control paper; None where no curve has both numbers.
+
+    One point a u_alpha; the larger alpha, the larger the marker. A hollow marker is a mean over some of the sequences only.
+    """
+    datasets = list(dict.fromkeys(r.dataset for r in rows))
+    panels = {d: p for d in datasets if (p := tradeoff_points(rows, d, baseline))}
+    if not panels:
+        return None
+    path = out / "roi_tradeoff.png"
+    with plt.rc_context(style.RC):
+        figure, grid = style.new(1, len(panels), 6.2, 4.9)
+        for axes, (dataset, found) in zip(grid, panels.items(), strict=True):
+            _tradeoff_panel(axes, dataset, found, baseline)
+        style.legend_below(figure, grid[0])
+        figure.savefig(path)
+        plt.close(figure)
+    return path
+
+
+def _tradeoff_panel(axes: Axes, dataset: str, found: dict[CurveKey, tuple], baseline: str) -> None:
+    axes.axhline(0, color=style.FAINT, linewidth=1)
+    axes.axvline(0, color=style.FAINT, linewidth=1)
+    axes.plot(0, 0, marker="+", markersize=13, markeredgewidth=2, color=style.INK, linestyle="none", label=baseline)
+    codecs = dict.fromkeys(key.codec for key in found)
+    looks = style.looks(CurveKey(c, next(k.u_alpha for k in found if k.codec == c)) for c in codecs)
+    for look_key, look in looks.items():
+        own = sorted((k for k in found if k.codec == look_key.codec), key=lambda k: -(k.u_alpha or 1))
+        xs, ys = [found[k][0] for k in own], [found[k][1] for k in own]
+        axes.plot(xs, ys, color=look["color"], linewidth=1.4, zorder=2)
+        for key, x, y in zip(own, xs, ys, strict=True):
+            partial = found[key][2] < found[key][3]
+            alpha = alpha_from_u(1.0 if key.u_alpha is None else key.u_alpha)
+            axes.scatter(
+                x,
+                y,
+                s=24 + 3.2 * alpha,
+                marker="o" if key.u_alpha is not None else look["marker"],
+                facecolor="white" if partial else look["color"],
+                edgecolor=look["color"],
+                linewidth=1.4,
+                zorder=3,
+                label=key.codec if key == own[0] else None,
+            )
+            if len(own) > 1 and (key in (own[0], own[-1]) or abs(key.u_alpha - style.PAPER_U_ALPHA) < 1e-6):
+                text = f"$u_\\alpha$ = {key.u_alpha:g}"
+                axes.annotate(text, (x, y), xytext=(9, 5), textcoords="offset points", fontsize=8.5, color=style.FAINT)
+    axes.margins(0.14)
+    axes.set_xlabel("background BD-rate (%)")
+    axes.set_ylabel("ROI BD-rate (%)")
+    of = {f"{n} of {m}" if n < m else str(m) for _, _, n, m in found.values()}
+    axes.set_title(f"Bits moved into the ROI, against {baseline}\n{dataset}, mean over {' / '.join(sorted(of))} sequences")
+    axes.annotate("lower left is better", (0.01, 0.01), xycoords="axes fraction", fontsize=8.5, color=style.FAINT)
+
+

@@ -1,0 +1,136 @@
+"""One of the three codecs inside SSF (intra, motion, residual): encoder, decoder, entropy model."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from compressai.models.utils import conv, deconv
+from torch import Tensor, nn
+
+from pvc.entropy.condition import BETA_MAX, BETA_MIN, BINS, BetaCondition, Conditioned
+from pvc.entropy.exact import BoundedReLU
+from pvc.entropy.hyperprior import Hyperprior, scale_to_level
+from pvc.entropy.quantise import DeadZone
+from pvc.models.conv import ConvDecoder, ConvEncoder, stack
+from pvc.models.patch import PatchDecoder, PatchEncoder
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What steers one frame: ``e`` [N, 4] float64, the beta embedding, and ``q`` [N, 1, H, W], the importance."""
+
+    e: Tensor | None = None
+    q: Tensor | None = None
+
+    def latent_q(self, stride: int) -> Tensor | None:
+        """q averaged to the latent's grid."""
+        return None if self.q is None else F.avg_pool2d(self.q, stride)
+
+
+class Gain(nn.Module):
+    """Factor per channel before rounding, its inverse after it; per beta too when multi-rate.
+
+    Starts at ``start`` [C] and, for a multi-rate model that continues a single-rate one of rate ``beta``, follows
+    (beta' / beta)^slope, because the quantiser step that suits beta grows as its square root (slope -1/2).
+    """
+
+    def __init__(self, start: Tensor, multirate: bool, beta: float, slope: float):
+        super().__init__()
+        self.log = nn.Parameter(start.log())
+        self.rate, self.slope = None, slope
+        if multirate:
+            bins = torch.linspace(math.log(BETA_MIN), math.log(BETA_MAX), BINS)
+            self.rate = nn.Parameter((slope * (bins - math.log(beta)))[:, None].expand(-1, len(start)).clone())
+
+    def forward(self, e: Tensor | None) -> Tensor:
+        """[N or 1, C, 1, 1]."""
+        log = self.log[None] if self.rate is None else self.log + e.to(self.log.dtype) @ self.rate
+        return log.exp()[:, :, None, None]
+
+
+class Branch(nn.Module):
+    """Encoder, entropy model and decoder of one kind of information."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: Hyperprior, gain: Gain | None = None):
+        super().__init__()
+        self.encoder, self.decoder, self.prior, self.gain = encoder, decoder, prior, gain
+
+    def encode(self, x: Tensor, condition: Condition) -> Tensor:
+        """``x`` [N, C, H, W] -> latent in units of the rounding step, [N, M, H/16, W/16], float32."""
+        y = self.encoder(x, condition.q, condition.e).float()
+        return y if self.gain is None else y * self.gain(condition.e)
+
+    def scale_back(self, y_hat: Tensor, condition: Condition) -> Tensor:
+        """Decoded latent without the gain."""
+        return y_hat if self.gain is None else y_hat / self.gain(condition.e)
+
+
+def conv_branch(
+    inputs: int, outputs: int, *, width: int, latent: int, multirate: bool, roi: bool, extra_latent: int = 0
+) -> Branch:
+    """The paper's network; ``extra_latent`` channels of another branch are appended to the decoder's input."""
+    hyper = [latent] * 4
+    prior = Hyperprior(
+        stack(hyper, conv, multirate),
+        stack(hyper, deconv, multirate),
+        Conditioned(BoundedReLU() if isinstance(x, nn.ReLU) else x for x in stack(hyper, deconv, multirate)),
+        latent,
+        latent,
+    )
+    encoder = ConvEncoder(inputs, width, latent, multirate=multirate, roi=roi)
+    return Branch(encoder, ConvDecoder(latent + extra_latent, width, outputs, multirate=multirate), prior)
+
+
+def _upsampling(hyper: int, width: int, latent: int, multirate: bool, activation) -> Conditioned:
+    """z at 1/64 -> [N, latent] at 1/16, from layers that can be evaluated exactly."""
+    layers: list[nn.Module] = [nn.Conv2d(hyper, width, 3, padding=1)]
+    for _ in range(2):
+        layers += [activation(), *([BetaCondition(width)] if multirate else [])]
+        layers += [nn.Conv2d(width, 4 * width, 1), nn.PixelShuffle(2)]
+    layers += [activation(), *([BetaCondition(width)] if multirate else []), nn.Conv2d(width, latent, 3, padding=1)]
+    return Conditioned(layers)
+
+
+def patch_branch(
+    inputs: int,
+    outputs: int,
+    *,
+    width: int,
+    latent: int,
+    hyper: int,
+    encoder_basis: Tensor,
+    decoder_basis: Tensor,
+    deviation: Tensor,
+    gain: Tensor,
+    multirate: bool,
+    roi: bool,
+    beta: float,
+    slope: float,
+    dead_zone: float,
+    extra_latent: int = 0,
+    context: int = 0,
+) -> Branch:
+    """The tiny models' network: see :mod:`pvc.models.patch`.
+
+    ``deviation`` [latent] is what the latents spread like before the gain; it starts the entropy model.
+    """
+    down = [nn.Conv2d(latent, width, 3, padding=1)]
+    for last in (width, hyper):
+        down += [nn.LeakyReLU(0.125), *([BetaCondition(width)] if multirate else [])]
+        down += [nn.Conv2d(width, last, 5, stride=2, padding=2)]
+    mean = _upsampling(hyper, width, latent, multirate, nn.ReLU)
+    scale = _upsampling(hyper, width, latent, multirate, nn.ReLU)
+    with torch.no_grad():
+        for net in (mean, scale):
+            net[-1].weight.mul_(0.1)
+            net[-1].bias.zero_()
+        scale[-1].bias.copy_(scale_to_level((deviation * gain).clamp(min=0.15)))
+    zone = DeadZone(latent, roi, k=dead_zone)
+    prior = Hyperprior(Conditioned(down), mean, scale, latent, hyper, log_scale=True, dead_zone=zone)
+    return Branch(
+        PatchEncoder(inputs, width, latent, encoder_basis, multirate=multirate, roi=roi),
+        PatchDecoder(latent + extra_latent, width, outputs, decoder_basis, multirate=multirate, context=context),
+        prior,
+        Gain(gain, multirate, beta, slope),
+    )

@@ -1,0 +1,79 @@
+"""Released weights: one safetensors file with the architecture, the coder's tables and where they came from."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pvc.errors import CheckpointError
+from pvc.models.ssf import ScaleSpaceFlow
+
+_TABLES = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
+
+
+def save_model(model: ScaleSpaceFlow, path: str | Path, meta: dict | None = None) -> None:
+    """Write ``model`` with freshly computed coder tables; ``meta`` (steps, data, commit ...) is kept beside them."""
+    model.update()
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(state, partial, metadata={"config": json.dumps(model.config), "meta": json.dumps(meta or {})})
+    os.replace(partial, path)
+
+
+def read_model_info(path: str | Path) -> dict:
+    """``{"config": ..., "meta": ...}`` of a checkpoint, without reading its weights.
+
+    Raises:
+        CheckpointError: no such file, or not a pvc checkpoint.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}") from None
+    if "config" not in metadata:
+        raise CheckpointError(f"{path} has no pvc architecture in it; give a file that `pvc train` has written")
+    return {"config": json.loads(metadata["config"]), "meta": json.loads(metadata.get("meta", "{}"))}
+
+
+def load_state(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint."""
+    with safe_open(path, "pt") as file:
+        return {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> ScaleSpaceFlow:
+    """The model of a checkpoint, ready to code, in evaluation mode.
+
+    Raises:
+        CheckpointError: no such file, not a pvc checkpoint, or weights that do not fit its architecture.
+    """
+    info = read_model_info(path)
+    try:
+        model = ScaleSpaceFlow(**info["config"])
+        state = load_state(path)
+        for name, module in model.named_modules():  # tables have no fixed size: make room for those in the file
+            for table in _TABLES:
+                if f"{name}.{table}" in state and hasattr(module, table):
+                    setattr(module, table, torch.empty_like(state[f"{name}.{table}"]))
+        model.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:
+        first = str(error).strip().splitlines()
+        raise CheckpointError(f"{path} does not fit the architecture it names: {' '.join(first[:2])}") from None
+    return model.to(device, memory_format=torch.channels_last).eval()
+
+
+def fingerprint(model: ScaleSpaceFlow) -> str:
+    """Hash of architecture, weights and tables, 16 hexadecimal digits; two models with the same one decode alike."""
+    digest = hashlib.sha256(json.dumps(model.config, sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,25 @@
+"""A classical motion estimate that the encoder of a tiny model starts from; the decoder never needs it."""
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+
+
+def estimate_flow(current: Tensor, reference: Tensor) -> Tensor:
+    """Backward flow by dense inverse search (Kroeger et al., ECCV 2016; OpenCV's DISOpticalFlow).
+
+    Args:
+        current, reference: [N, 3, H, W] RGB in [0, 1].
+
+    Returns:
+        [N, 2, H, W] float32, in pixels, x first: pixel p of ``current`` is found at p + flow(p) in ``reference``.
+    """
+    grey = [((f.detach().cpu().float() * _LUMA).sum(1) * 255).round().byte().numpy() for f in (current, reference)]
+    if min(current.shape[-2:]) < 16:  # DIS needs a few of its 8x8 patches
+        return torch.zeros(len(current), 2, *current.shape[-2:], device=current.device)
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flows = [dis.calc(np.ascontiguousarray(c), np.ascontiguousarray(r), None) for c, r in zip(*grey, strict=True)]
+    return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(current.device)

@@ -1,0 +1,163 @@
+"""Transforms of the tiny models: a linear 16x16 block transform beside a network at an eighth of the resolution.
+
+The linear path starts as the lowest functions of the DCT in opponent colours, so the codec is JPEG-like before it has
+learnt anything, and the network beside it (depthwise and pointwise convolutions at 1/8 and 1/16) learns the rest. All
+costly layers work on 1/64 of the pixels, which is what makes an hour of two cores count.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pvc.entropy.condition import BetaCondition, Conditioned, ConditionedResidual
+
+BLOCK = 16
+
+# Orthonormal opponent colours: lightness, red-blue, green-magenta.
+OPPONENT = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
+OPPONENT = OPPONENT / OPPONENT.norm(dim=1, keepdim=True)
+
+
+def dct_frequencies(count: int) -> list[tuple[int, int]]:
+    """The ``count`` lowest (vertical, horizontal) frequencies of the 16x16 DCT, by radius."""
+    grid = [(v, u) for v in range(BLOCK) for u in range(BLOCK)]
+    return sorted(grid, key=lambda f: (f[0] ** 2 + f[1] ** 2, f))[:count]
+
+
+def dct_basis(count: int) -> Tensor:
+    """Orthonormal 16x16 DCT-II functions [count, 16, 16] of :func:`dct_frequencies`."""
+    n = torch.arange(BLOCK, dtype=torch.float64)
+    rows = torch.stack([torch.cos(math.pi * (n + 0.5) * k / BLOCK) * math.sqrt(2 / BLOCK) for k in range(BLOCK)])
+    rows[0] /= math.sqrt(2)
+    return torch.stack([torch.outer(rows[v], rows[u]) for v, u in dct_frequencies(count)])
+
+
+def image_basis(latent: int, chroma: int) -> Tensor:
+    """Basis pictures [latent, 3, 16, 16]: ``latent - 2 chroma`` of lightness, ``chroma`` of each colour difference."""
+    counts = (latent - 2 * chroma, chroma, chroma)
+    return torch.cat([torch.einsum("khw,c->kchw", dct_basis(n), OPPONENT[i]) for i, n in enumerate(counts)]).float()
+
+
+def image_deviation(latent: int, chroma: int, amplitude: float) -> Tensor:
+    """Rough standard deviation [latent] of the coefficients of natural pictures, to start the entropy model from."""
+    parts = []
+    for weight, n in ((1.0, latent - 2 * chroma), (0.25, chroma), (0.25, chroma)):
+        parts += [weight * amplitude / (1 + v * v + u * u) ** 0.75 for v, u in dct_frequencies(n)]
+    return torch.tensor(parts)
+
+
+def block(channels: int, multirate: bool) -> ConditionedResidual:
+    """Residual block: pointwise, depthwise 3x3, activation (and beta condition), pointwise."""
+    layers = [
+        nn.Conv2d(channels, 2 * channels, 1),
+        nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels),
+        nn.LeakyReLU(0.125),
+        *([BetaCondition(2 * channels)] if multirate else []),
+        nn.Conv2d(2 * channels, channels, 1),
+    ]
+    return ConditionedResidual(Conditioned(layers))
+
+
+def _damp(layer: nn.Conv2d, by: float = 0.1) -> nn.Conv2d:
+    """Scale the start of a network's last layer, so that the linear path leads in the beginning."""
+    with torch.no_grad():
+        layer.weight.mul_(by)
+        layer.bias.zero_()
+    return layer
+
+
+class PatchEncoder(nn.Module):
+    """[N, C, H, W] -> [N, latent, H/16, W/16]: linear block transform plus network.
+
+    ``basis`` [K, B, 16, 16] starts the linear path, which sees the last B of the C inputs and fills the first K latents.
+    """
+
+    stride = BLOCK
+
+    def __init__(self, in_channels, width, latent, basis: Tensor, *, multirate: bool, roi: bool, blocks: int = 2):
+        super().__init__()
+        self.linear = nn.Conv2d(basis.shape[1], latent, BLOCK, stride=BLOCK, bias=False)
+        self.embed = nn.Conv2d(in_channels * 64, width, 1)
+        self.mask = nn.Conv2d(64, width, 1, bias=False) if roi else None
+        self.unshuffle = nn.PixelUnshuffle(8)
+        self.body = Conditioned(
+            [
+                *(block(width, multirate) for _ in range(blocks)),
+                nn.Conv2d(width, 2 * width, 2, stride=2),
+                block(2 * width, multirate),
+                _damp(nn.Conv2d(2 * width, latent, 1)),
+            ]
+        )
+        with torch.no_grad():
+            self.linear.weight.mul_(0.01)
+            self.linear.weight[: len(basis)] = basis
+            if self.mask is not None:
+                self.mask.weight.zero_()
+
+    def forward(self, x: Tensor, q: Tensor | None = None, e: Tensor | None = None) -> Tensor:
+        """``x`` [N, C, H, W], ``q`` [N, 1, H, W] -> latent [N, latent, H/16, W/16]."""
+        h = self.embed(self.unshuffle(x))
+        if self.mask is not None:
+            h = h + self.mask(self.unshuffle(q))
+        return self.linear(x[:, -self.linear.in_channels :]) + self.body(h, e)
+
+
+class PatchDecoder(nn.Module):
+    """[N, latent, h, w] -> [N, out, 16 h, 16 w]: linear block transform plus network, which also sees ``context``.
+
+    ``basis`` [K, out, s, s] starts the linear path from the first K latents; s = 16 for blocks, 32 for overlapping
+    ones. ``context`` (the prediction, for the residual decoder) lets the network clean up what motion left behind.
+    """
+
+    def __init__(self, latent, width, out_channels, basis: Tensor, *, multirate: bool, context: int = 0, blocks=3):
+        super().__init__()
+        size = basis.shape[-1]
+        self.margin = 1 if size > BLOCK else 0  # overlapping functions need the neighbours of border blocks
+        self.linear = nn.ConvTranspose2d(latent, out_channels, size, BLOCK, padding=(size - BLOCK) // 2, bias=False)
+        self.context = nn.Conv2d(context * 64, width, 1) if context else None
+        self.unshuffle = nn.PixelUnshuffle(8)
+        self.up = Conditioned(
+            [
+                nn.Conv2d(latent, 2 * width, 1),
+                block(2 * width, multirate),
+                nn.Conv2d(2 * width, 4 * width, 1),
+                nn.PixelShuffle(2),
+            ]
+        )
+        self.body = Conditioned(
+            [
+                *(block(width, multirate) for _ in range(blocks)),
+                _damp(nn.Conv2d(width, out_channels * 64, 1)),
+                nn.PixelShuffle(8),
+            ]
+        )
+        with torch.no_grad():
+            self.linear.weight.mul_(0.01)
+            self.linear.weight[: len(basis)] = basis
+
+    def forward(self, y: Tensor, e: Tensor | None = None, context: Tensor | None = None) -> Tensor:
+        """``y`` [N, latent, h, w], ``context`` [N, C, 16 h, 16 w] -> [N, out, 16 h, 16 w]."""
+        m = self.margin
+        linear = self.linear(nn.functional.pad(y, (m,) * 4, mode="replicate") if m else y)
+        if m:
+            linear = linear[..., BLOCK * m : -BLOCK * m, BLOCK * m : -BLOCK * m]
+        h = self.up(y, e)
+        if self.context is not None:
+            h = h + self.context(self.unshuffle(context))
+        return linear + self.body(h, e)
+
+
+def flow_encoder_basis() -> Tensor:
+    """Mean of a two-component flow over each block, [2, 2, 16, 16]; latent 0 is x, latent 1 is y, in pixels."""
+    basis = torch.zeros(2, 2, BLOCK, BLOCK)
+    basis[0, 0] = basis[1, 1] = 1 / BLOCK**2
+    return basis
+
+
+def flow_decoder_basis() -> Tensor:
+    """Bilinear interpolation of block flows to pixels, [2, 3, 32, 32] (third output: the scale field, from zero)."""
+    tent = 1 - (torch.arange(2 * BLOCK) + 0.5 - BLOCK).abs() / BLOCK
+    basis = torch.zeros(2, 3, 2 * BLOCK, 2 * BLOCK)
+    basis[0, 0] = basis[1, 1] = torch.outer(tent, tent)
+    return basis

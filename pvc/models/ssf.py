@@ -1,0 +1,282 @@
+"""Scale-space flow and its multi-rate, multi-distortion extension MR-MD-SSF.
+
+Sources: Agustsson et al., "Scale-space flow for end-to-end optimized video compression", CVPR 2020 (SSF); Fathima et
+al., "A neural video codec with spatial rate-distortion control", WACV 2023, section 3.2 and figure 2 (MR-MD-SSF).
+Differences from CompressAI's ``ssf2020``: flow and scale are in pixels and levels instead of normalised coordinates,
+references are clamped to [0, 1], and the entropy coder's tables are chosen exactly (see ``pvc.entropy``).
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pvc.entropy.coder import Reader, Writer
+from pvc.entropy.condition import embed_beta
+from pvc.entropy.hyperprior import Hyperprior
+from pvc.errors import ConfigError
+from pvc.models import patch
+from pvc.models.branch import Branch, Condition, conv_branch, patch_branch
+from pvc.models.motion import estimate_flow
+from pvc.models.warp import scale_space, warp
+
+
+@dataclass
+class Coded:
+    """A batch of clips after coding.
+
+    ``x_hat`` [N, T, 3, H, W] (not clamped); ``bits`` [N, T] in all and ``parts`` by kind of information, each [N, T];
+    ``flow`` [N, T - 1, 2, H, W] in pixels and ``prediction`` [N, T - 1, 3, H, W] of the P-frames.
+    """
+
+    x_hat: Tensor
+    bits: Tensor
+    parts: dict[str, Tensor]
+    flow: Tensor | None
+    prediction: Tensor | None
+
+
+# How a latent passes from encoder to decoder: (branch name, branch, latent or None, condition) -> decoded latent.
+Channel = Callable[[str, Branch, Tensor | None, Condition], Tensor]
+
+
+class ScaleSpaceFlow(nn.Module):
+    """SSF and, with ``multirate`` and ``roi``, MR-MD-SSF.
+
+    Args:
+        transform: ``conv``, the papers' 5x5 convolutions, or ``patch``, the tiny models' block transforms.
+        width: channels inside the transforms. latent: channels of the intra and residual latents.
+        motion_latent: channels of the motion latent (default: ``latent``). hyper: channels of z (patch only; the
+            papers' network uses ``latent``).
+        multirate: condition on beta (MR). roi: importance map as encoder input (MD).
+        beta: rate parameter of a single-rate model; for a multi-rate model, that of the model it starts from.
+        levels, sigma0: scale space. motion_hint: give the motion encoder a classical flow estimate (patch only).
+        gain_slope: start of a multi-rate model's gains over beta (patch only); 0 keeps the single-rate ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        transform: str = "conv",
+        width: int = 128,
+        latent: int = 192,
+        motion_latent: int | None = None,
+        hyper: int = 48,
+        multirate: bool = False,
+        roi: bool = False,
+        beta: float = 1e-4,
+        levels: int = 5,
+        sigma0: float = 1.5,
+        motion_hint: bool = False,
+        gain_slope: float = 0.0,
+    ):
+        super().__init__()
+        names = inspect.signature(ScaleSpaceFlow).parameters
+        self.config = {k: v for k, v in locals().items() if k in names}
+        self.multirate, self.roi, self.beta = multirate, roi, beta
+        self.levels, self.sigma0, self.motion_hint = levels, sigma0, motion_hint
+        motion_latent = motion_latent or latent
+        common = {"width": width, "multirate": multirate, "roi": roi}
+        if transform == "conv":
+            if motion_hint:
+                raise ConfigError("motion_hint needs transform=patch")
+            make = partial(conv_branch, **common)
+            self.intra = make(3, 3, latent=latent)
+            self.motion = make(6, 3, latent=motion_latent)
+            self.residual = make(3, 3, latent=latent, extra_latent=motion_latent)
+            self.multiple = 128
+        elif transform == "patch":
+            self._build_patch(partial(patch_branch, **common, beta=beta, hyper=hyper), latent, motion_latent, gain_slope)
+            self.multiple = 64
+        else:
+            raise ConfigError(f"transform={transform} is not known; give conv or patch")
+
+    def _build_patch(self, make, latent: int, motion_latent: int, slope: float) -> None:
+        chroma = latent // 8
+        basis = patch.image_basis(latent, chroma)
+        gain = torch.full((latent,), 7 * (self.beta / 1e-3) ** -0.5)
+        image = {"latent": latent, "encoder_basis": basis, "decoder_basis": basis, "gain": gain, "slope": slope}
+        self.intra = make(3, 3, **image, deviation=patch.image_deviation(latent, chroma, 3.0), dead_zone=0.6)
+        self.residual = make(
+            3,
+            3,
+            **image,
+            deviation=patch.image_deviation(latent, chroma, 0.2),
+            dead_zone=0.6,
+            extra_latent=motion_latent,
+            context=3,
+        )
+        self.motion = make(
+            6 + 2 * self.motion_hint,
+            3,
+            latent=motion_latent,
+            encoder_basis=patch.flow_encoder_basis()[:, :: 1 if self.motion_hint else 2][: 2 * self.motion_hint],
+            decoder_basis=patch.flow_decoder_basis(),
+            deviation=torch.cat((torch.ones(2), torch.full((motion_latent - 2,), 0.1))),
+            gain=torch.full((motion_latent,), 4.0),
+            slope=0.0,
+            dead_zone=0.1,
+        )
+
+    # -- one frame, the same code for training, encoding and decoding ------------------------------------------------
+
+    def predict(self, reference: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+        """Prediction [N, 3, H, W] and flow [N, 2, H, W] from the decoded motion [N, 3, H, W] (flow x, y and scale)."""
+        with torch.autocast(reference.device.type, enabled=False):
+            volume = scale_space(reference.float(), self.levels, self.sigma0)
+            flow, scale = motion.float().split((2, 1), dim=1)
+            return warp(volume, flow, scale), flow
+
+    def code_intra(self, x: Tensor | None, condition: Condition, channel: Channel) -> Tensor:
+        """I-frame ``x`` [N, 3, H, W] (None when decoding) -> reconstruction [N, 3, H, W]."""
+        y = None if x is None else self.intra.encode(x - 0.5, condition)
+        y_hat = self.intra.scale_back(channel("intra", self.intra, y, condition), condition)
+        return self.intra.decoder(y_hat, condition.e).float() + 0.5
+
+    def code_inter(
+        self, x: Tensor | None, reference: Tensor, hint: Tensor | None, condition: Condition, channel: Channel
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """P-frame ``x`` (None when decoding) from ``reference``, both [N, 3, H, W].
+
+        Returns reconstruction, prediction and flow.
+        """
+        y = None
+        if x is not None:
+            inputs = (x, reference) if hint is None else (x, reference, hint)
+            y = self.motion.encode(torch.cat(inputs, dim=1), condition)
+        motion_hat = self.motion.scale_back(channel("motion", self.motion, y, condition), condition)
+        prediction, flow = self.predict(reference, self.motion.decoder(motion_hat, condition.e))
+        y = None if x is None else self.residual.encode(x - prediction, condition)
+        y_hat = self.residual.scale_back(channel("residual", self.residual, y, condition), condition)
+        context = {"context": prediction} if getattr(self.residual.decoder, "context", None) is not None else {}
+        decoded = self.residual.decoder(torch.cat((y_hat, motion_hat), dim=1), condition.e, **context)
+        return prediction + decoded.float(), prediction, flow
+
+    # -- clips with estimated rate (training) ------------------------------------------------------------------------
+
+    def forward(self, frames: Tensor, beta: Tensor | None = None, q: Tensor | None = None) -> Coded:
+        """Code clips, the first frame as I-frame and the others as P-frames.
+
+        Args:
+            frames: [N, T, 3, H, W] in [0, 1]; any H and W (padded by replication inside).
+            beta: [N], for multi-rate models.
+            q: importance [N, T, 1, H, W]; None is 1 everywhere.
+        """
+        n, t, _, h, w = frames.shape
+        frames = self.pad(frames)
+        parts: dict[str, list[Tensor]] = {k: [] for k in ("intra", "motion", "residual")}
+
+        def estimate(name: str, branch: Branch, y: Tensor, condition: Condition) -> Tensor:
+            with torch.autocast(y.device.type, enabled=False):
+                y_hat, bits = branch.prior(y.float(), condition.latent_q(branch.encoder.stride), condition.e)
+            parts[name].append(bits)
+            return y_hat
+
+        e = self.embed(beta, n, frames.device)
+        q = self.importance(q, frames)
+        x_hat = [self.code_intra(frames[:, 0], Condition(e, q if q is None else q[:, 0]), estimate)]
+        predictions, flows = [], []
+        reference = x_hat[0].detach()  # no gradient from the P-frames into the I-frame, as in SSF
+        for i in range(1, t):
+            condition = Condition(e, q if q is None else q[:, i])
+            hint = estimate_flow(frames[:, i], frames[:, i - 1]) if self.motion_hint else None
+            out, prediction, flow = self.code_inter(frames[:, i], reference.clamp(0, 1), hint, condition, estimate)
+            x_hat.append(out)
+            predictions.append(prediction)
+            flows.append(flow)
+            reference = out
+        zero = torch.zeros(n, 1, device=frames.device)
+        bits = {k: torch.stack(v, 1) if v else zero.expand(n, t - 1) for k, v in parts.items()}
+        bits = {
+            k: torch.cat((v, zero.expand(n, t - 1)) if k == "intra" else (zero, v), dim=1) for k, v in bits.items()
+        }
+
+        def crop(xs: list[Tensor]) -> Tensor | None:
+            return torch.stack(xs, 1)[..., :h, :w] if xs else None
+
+        return Coded(crop(x_hat), sum(bits.values()), bits, crop(flows), crop(predictions))
+
+    # -- real bits ---------------------------------------------------------------------------------------------------
+
+    def hyper_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Size of z for a frame of height x width."""
+        return -(-height // self.multiple), -(-width // self.multiple)
+
+    @torch.inference_mode()
+    def encode_frame(
+        self, x: Tensor, beta: float, q: Tensor | None, reference: Tensor | None, previous: Tensor | None
+    ) -> tuple[bytes, Tensor]:
+        """Code one frame to bytes.
+
+        Args:
+            x: [1, 3, H, W] in [0, 1], padded (:meth:`pad`). beta: the value that was sent. q: [1, 1, H, W] or None.
+            reference: what the decoder has for the previous frame; None makes an I-frame.
+            previous: the previous source frame, for the motion hint.
+
+        Returns:
+            The stream, and the decoder's reconstruction [1, 3, H, W], clamped to [0, 1].
+        """
+        writer = Writer()
+
+        def write(_: str, branch: Branch, y: Tensor, condition: Condition) -> Tensor:
+            return branch.prior.compress(y, condition.latent_q(branch.encoder.stride), condition.e, writer)
+
+        condition = self._condition(beta, q if q is not None or not self.roi else torch.ones_like(x[:, :1]), x.device)
+        if reference is None:
+            out = self.code_intra(x, condition, write)
+        else:
+            hint = estimate_flow(x, previous) if self.motion_hint else None
+            out = self.code_inter(x, reference, hint, condition, write)[0]
+        return writer.finish(), out.clamp(0, 1)
+
+    @torch.inference_mode()
+    def decode_frame(self, data: bytes, beta: float, shape: tuple[int, int], reference: Tensor | None) -> Tensor:
+        """Decode one frame of padded ``shape`` (H, W); returns [1, 3, H, W] in [0, 1]."""
+        reader = Reader(data)
+        hyper_shape = self.hyper_shape(*shape)
+
+        def read(_: str, branch: Branch, __: None, condition: Condition) -> Tensor:
+            return branch.prior.decompress(hyper_shape, condition.e, reader)
+
+        condition = self._condition(beta, None, next(self.parameters()).device)
+        if reference is None:
+            return self.code_intra(None, condition, read).clamp(0, 1)
+        return self.code_inter(None, reference, None, condition, read)[0].clamp(0, 1)
+
+    def update(self) -> None:
+        """Compute the entropy coder's tables; call once after training, before coding."""
+        for module in self.modules():
+            if isinstance(module, Hyperprior):
+                module.update()
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def embed(self, beta: Tensor | None, n: int, device: torch.device) -> Tensor | None:
+        """Beta embedding [N, 4], or None for a single-rate model."""
+        if not self.multirate:
+            return None
+        if beta is None:
+            raise ConfigError("a multi-rate model needs beta; give one value in [1e-4, 1.28e-2] for each clip")
+        return embed_beta(beta.to(device).expand(n))
+
+    def importance(self, q: Tensor | None, frames: Tensor) -> Tensor | None:
+        """``q`` padded like ``frames`` [N, T, 3, H, W]; ones where none was given; None for a model without ROI."""
+        if not self.roi:
+            return None
+        return torch.ones_like(frames[:, :, :1]) if q is None else self.pad(q)
+
+    def _condition(self, beta: float, q: Tensor | None, device: torch.device) -> Condition:
+        return Condition(self.embed(torch.tensor([beta], dtype=torch.float64), 1, device), q if self.roi else None)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Pad [..., C, H, W] on the right and below, by replication, to a multiple of ``self.multiple``."""
+        h, w = x.shape[-2:]
+        right, below = -w % self.multiple, -h % self.multiple
+        if not right and not below:
+            return x
+        flat = F.pad(x.reshape(-1, *x.shape[-3:]), (0, right, 0, below), mode="replicate")
+        return flat.view(*x.shape[:-2], h + below, w + right)

@@ -1,0 +1,112 @@
+"""Start a model from the weights of a simpler one."""
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pvc.errors import CheckpointError
+from pvc.models.checkpoint import load_state, read_model_info
+from pvc.models.ssf import ScaleSpaceFlow
+
+# What a multi-rate or ROI model has and a single-rate SSF has not; all of it starts without effect.
+_ADDED = (".scale", ".shift", ".mask.weight", ".rate", ".dead_zone.k")
+_TABLES = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
+
+
+def warm_start(model: ScaleSpaceFlow, path: str | Path) -> None:
+    """Load the weights of a pvc checkpoint or of CompressAI's ``ssf2020`` into ``model``.
+
+    Layers keep their numbers when beta conditions are put between them, so layers are matched by what they are: the
+    parameters of every module of the same kind, in order. The new parts stay as they were made (without effect).
+
+    Raises:
+        CheckpointError: the file is missing or its weights have other shapes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path} to start from does not exist")
+    if path.suffix == ".safetensors":
+        state = load_state(path)
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = from_compressai(state.get("state_dict", state))
+    source = _ordered(state)
+    target = _ordered(model.state_dict())
+    if list(source) != list(target) or any(source[k].shape != target[k].shape for k in target):
+        odd = [k for k in {**source, **target} if k not in source or k not in target]
+        odd += [k for k in target if k in source and source[k].shape != target[k].shape]
+        raise CheckpointError(f"{path} is of another architecture: {odd[0] if odd else 'order of layers'} does not fit")
+    with torch.no_grad():
+        for key, tensor in source.items():
+            target[key].copy_(tensor)
+    if path.suffix == ".safetensors":
+        _match_rate(model, read_model_info(path)["config"]["beta"], path)
+
+
+def _match_rate(model: ScaleSpaceFlow, beta: float, path: Path) -> None:
+    """Gains that were learnt at ``beta`` -> those of the model's own beta (models with gains only)."""
+    if model.multirate and not math.isclose(model.beta, beta):
+        raise CheckpointError(f"{path} was trained at beta={beta:g}; a multi-rate model that starts from it needs "
+                              f"model.beta={beta:g}, not {model.beta:g}")
+    for branch in (model.intra, model.motion, model.residual):
+        if branch.gain is not None:
+            branch.gain.log.data += branch.gain.slope * math.log(model.beta / beta)
+
+
+def _ordered(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State without added parts and tables, keys with running numbers in place of positions in a sequence."""
+    out, numbers = {}, {}
+    for key, tensor in state.items():
+        if key.endswith(_ADDED) or key.rsplit(".", 1)[-1] in _TABLES:
+            continue
+        names = key.split(".")
+        for i, name in enumerate(names):
+            if name.isdigit():
+                group = ".".join(names[:i])
+                order = numbers.setdefault(group, {})
+                names[i] = str(order.setdefault(name, len(order)))
+        out[".".join(names)] = tensor
+    return out
+
+
+def from_compressai(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State of CompressAI's ``ScaleSpaceFlow`` -> state of ``ScaleSpaceFlow(transform="conv")``.
+
+    Its flow is in normalised coordinates of the 256x256 training crops and its scale in those of six levels; the last
+    layer of the motion decoder is converted: 1 unit of flow is 128 pixels, 1 unit of scale 3 levels around level 2.5.
+    """
+    rename = {
+        "img_encoder.": "intra.encoder.layers.",
+        "img_decoder.": "intra.decoder.layers.",
+        "img_hyperprior.": "intra.prior.",
+        "res_encoder.": "residual.encoder.layers.",
+        "res_decoder.": "residual.decoder.layers.",
+        "res_hyperprior.": "residual.prior.",
+        "motion_encoder.": "motion.encoder.layers.",
+        "motion_decoder.": "motion.decoder.layers.",
+        "motion_hyperprior.": "motion.prior.",
+    }
+    parts = {
+        "entropy_bottleneck.": "factorized.",
+        "hyper_encoder.": "encoder.",
+        "hyper_decoder_mean.": "mean.",
+        "hyper_decoder_scale.deconv1": "scale.0",
+        "hyper_decoder_scale.deconv2": "scale.2",
+        "hyper_decoder_scale.deconv3": "scale.4",
+        "gaussian_conditional.": "gaussian.",
+    }
+    out = {}
+    for key, tensor in state.items():
+        new = key
+        for old, name in (rename | parts).items():
+            new = new.replace(old, name)
+        out[new] = tensor.clone()
+    unit = torch.tensor([128.0, 128.0, 3.0])
+    last = "motion.decoder.layers.6"
+    if f"{last}.weight" not in out:
+        raise CheckpointError("not a state of CompressAI's ssf2020: it has no motion_decoder.6.weight")
+    out[f"{last}.weight"] *= unit[None, :, None, None]
+    out[f"{last}.bias"] = out[f"{last}.bias"] * unit + torch.tensor([0.0, 0.0, 2.5])
+    return out

@@ -1,0 +1,80 @@
+"""One training run from its configuration: build, resume, fit, release."""
+
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from omegaconf import DictConfig, OmegaConf
+
+from pvc.errors import CheckpointError, ConfigError
+from pvc.models.checkpoint import save_model
+from pvc.models.warm_start import warm_start
+from pvc.paths import find_checkpoints
+
+FINAL = "model.safetensors"
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The Lightning checkpoint with the most steps in ``folder``, or None."""
+    found = sorted(folder.glob("step=*.ckpt"), key=lambda p: int(p.stem.split("=")[1].split("-")[0]))
+    return found[-1] if found else None
+
+
+def train(cfg: DictConfig, out: Path) -> Path:
+    """Run the training that ``cfg`` (``configs/train.yaml``) describes in the folder ``out``.
+
+    Writes ``checkpoints/step=N.ckpt`` (to resume), ``logs/`` (CSV), ``pictures/`` and, at the end, the released form
+    ``model.safetensors``, whose path is returned.
+
+    Raises:
+        ConfigError: ``out`` already holds a run and ``resume`` is not set, or a value is out of range.
+        CheckpointError: the checkpoint to start or resume from does not fit.
+    """
+    torch.set_float32_matmul_precision("high")
+    seed_everything(cfg.seed, verbose=False)
+    folder = out / "checkpoints"
+    newest = newest_checkpoint(folder)
+    if newest and not cfg.resume:
+        raise ConfigError(f"{out} already holds a run ({newest.name}); give resume=true to go on with it, or another out")
+    model = instantiate(cfg.model)
+    if cfg.warm_start and not newest:
+        warm_start(model, _start_file(cfg.warm_start))
+    module = instantiate(cfg.training)(model=model.to(memory_format=torch.channels_last), loss=instantiate(cfg.loss))
+    data = instantiate(cfg.data)
+    keep = ModelCheckpoint(
+        folder,
+        "{step}",
+        monitor="step",
+        mode="max",
+        save_top_k=cfg.keep_checkpoints,
+        every_n_train_steps=cfg.checkpoint_every,
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
+    )
+    loggers = [CSVLogger(out, "logs"), *(instantiate(logger) for logger in (cfg.logger or {}).values())]
+    callbacks = [keep, RichProgressBar()]
+    trainer: Trainer = instantiate(cfg.trainer, logger=loggers, callbacks=callbacks, default_root_dir=str(out))
+    trainer.fit(module, data, ckpt_path=newest, weights_only=True)
+    final = out / FINAL
+    if trainer.is_global_zero:
+        trainer.save_checkpoint(folder / f"step={trainer.global_step}.ckpt")
+        save_model(model.cpu(), final, release_notes(cfg, trainer.global_step))
+    return final
+
+
+def release_notes(cfg: DictConfig, steps: int) -> dict:
+    """What a released checkpoint says about how it was made."""
+    return {"steps": steps, "config": OmegaConf.to_container(cfg, resolve=False)}
+
+
+def _start_file(name: str) -> Path:
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    found = find_checkpoints(name)
+    if len(found) > 1:
+        raise CheckpointError(f"{name} names {len(found)} checkpoints; give one: {', '.join(p.stem for p in found)}")
+    return found[0]

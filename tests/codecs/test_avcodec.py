@@ -1,0 +1,134 @@
+"""x264 and x265: what goes in comes out, the bytes are the bits, and the record says what made them."""
+
+import io
+from fractions import Fraction
+
+import av
+import pytest
+import torch
+from av.video.frame import PictureType
+
+from pvc.codecs import load_codec
+from pvc.errors import BitstreamError, ConfigError, ImportanceError
+
+ALL = ["x264", "x265", "x264-cpvc", "x265-cpvc", "x264-medium", "x265-medium"]
+
+
+def _clip(frames=5, height=48, width=64) -> torch.Tensor:
+    """Grey texture that moves, under a smooth tint: 4:2:0 costs it little."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    texture = 128 + 60 * torch.sin(x * 0.9) * torch.cos(y * 0.7) + 20 * torch.sin((x * y) * 0.05)
+    tint = torch.stack([x / width, y / height, 1 - x / width]) * 30 - 15
+    return torch.stack([texture.roll(t, -1) + tint for t in range(frames)]).clamp(0, 255).to(torch.uint8)
+
+
+def _psnr(a, b) -> float:
+    return float(10 * torch.log10(255**2 / (a.float() - b.float()).square().mean()))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_decoding_gives_the_clip_back_and_fewer_bits_give_less(name):
+    codec, clip = load_codec(name, gop=4), _clip()
+    sizes, quality = [], []
+    for crf in (10, 40):
+        data = codec.encode(clip, {"crf": crf})
+        decoded = codec.decode(data)
+        assert decoded.shape == clip.shape and decoded.dtype == torch.uint8
+        sizes.append(len(data))
+        quality.append(_psnr(clip, decoded))
+    assert sizes[0] > 1.5 * sizes[1]
+    assert quality[0] > quality[1] + 3
+    assert quality[0] > 30
+
+
+@pytest.mark.parametrize("name", ["x264", "x265"])
+@pytest.mark.parametrize("size", [(47, 64), (48, 63), (33, 35)])
+def test_odd_sizes_come_back_odd(name, size):
+    codec = load_codec(name)
+    clip = _clip(3, *size)
+    decoded = codec.decode(codec.encode(clip, {"crf": 12}))
+    assert decoded.shape == clip.shape
+    assert _psnr(clip, decoded) > 28
+    # The last row and column are picture, not padding of another frame size.
+    assert _psnr(clip[..., -1, :], decoded[..., -1, :]) > 22
+
+
+@pytest.mark.parametrize("name", ["x264", "x265", "x264-medium"])
+def test_one_frame_clip(name):
+    codec = load_codec(name)
+    assert codec.decode(codec.encode(_clip(1), {"crf": 20})).shape == (1, 3, 48, 64)
+
+
+@pytest.mark.parametrize("name", ["x264", "x265"])
+def test_same_input_same_bytes(name):
+    clip = _clip(6)
+    assert load_codec(name).encode(clip, {"crf": 25}) == load_codec(name).encode(clip, {"crf": 25})
+
+
+@pytest.mark.parametrize(("name", "form"), [("x264", "h264"), ("x265", "hevc")])
+def test_zerolatency_has_one_key_frame_a_gop_and_no_b_frames(name, form):
+    clip = torch.cat([_clip(5), 255 - _clip(5)])  # a scene cut inside the second GOP
+    data = load_codec(name, gop=4).encode(clip, {"crf": 25})
+    with av.open(io.BytesIO(data), format=form) as container:
+        kinds = [PictureType(frame.pict_type).name for frame in container.decode(video=0)]
+    assert kinds == ["I", "P", "P", "P", "I", "P", "P", "P", "I", "P"]
+
+
+def test_the_cpvc_papers_h264_command_has_b_frames():
+    data = load_codec("x264-cpvc", gop=8).encode(_clip(8), {"crf": 25})
+    with av.open(io.BytesIO(data), format="h264") as container:
+        kinds = [PictureType(frame.pict_type).name for frame in container.decode(video=0)]
+    assert kinds == ["I", "B", "B", "P", "B", "B", "P", "P"]
+
+
+@pytest.mark.parametrize(("name", "form"), [("x264", "h264"), ("x265", "hevc")])
+def test_stream_is_tagged_with_matrix_range_and_rate(name, form):
+    for height, colorspace in ((48, 5), (720, 1)):
+        data = load_codec(name).encode(_clip(1, height, 64), {"crf": 35}, fps=Fraction(50))
+        with av.open(io.BytesIO(data), format=form) as container:
+            frame = next(container.decode(video=0))
+            assert int(frame.colorspace) == colorspace
+            assert int(frame.color_range) == 1
+            assert container.streams.video[0].codec_context.framerate == 50
+
+
+@pytest.mark.parametrize("name", ["x264", "x265"])
+def test_stream_carries_no_advertisement(name):
+    data = load_codec(name).encode(_clip(1), {"crf": 51})
+    assert b"x26" not in data
+    assert len(data) < 300
+
+
+def test_record_says_the_options_and_never_calls_a_crf_qp():
+    codec = load_codec("x264", gop=32)
+    assert codec.points({"crf": [20, 30]}) == [{"crf": 20.0}, {"crf": 30.0}]
+    assert codec.meta["options"]["g"] == "32"
+    assert codec.meta["options"]["tune"] == "zerolatency"
+    assert "keyint=32" in load_codec("x265", gop=32).meta["options"]["x265-params"]
+    assert load_codec("x265-medium", gop=32).gop == 250
+    with pytest.raises(ConfigError, match="crf"):
+        codec.encode(_clip(1), {"qp": 30})
+
+
+@pytest.mark.parametrize("crf", [[], [-1], [52], ["low"], [30, 30], None])
+def test_bad_crf_is_an_error_that_names_it(crf):
+    with pytest.raises(ConfigError, match="crf"):
+        load_codec("x264").points({"crf": crf})
+
+
+@pytest.mark.parametrize("name", ["x264", "x265"])
+def test_damaged_streams_are_bitstream_errors(name):
+    codec = load_codec(name)
+    for data in (b"", b"not a stream", codec.encode(_clip(2), {"crf": 30})[:20]):
+        with pytest.raises(BitstreamError, match=name):
+            codec.decode(data)
+
+
+def test_a_map_is_refused_and_not_ignored():
+    with pytest.raises(ImportanceError, match="x264"):
+        load_codec("x264").encode(_clip(1), {"crf": 30}, torch.ones(1, 1, 48, 64))
+
+
+def test_unknown_codec_says_what_there_is():
+    with pytest.raises(ConfigError, match="x264.*x265"):
+        load_codec("x266")
