@@ -3,6 +3,7 @@
 import argparse
 import runpy
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -184,6 +185,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the ``pvc`` command; ``argv`` is ``sys.argv[1:]`` unless given. Ends by ``SystemExit`` if anything failed."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    # A library's own use of something old, said on every import of it; nothing that a user of pvc could act on.
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated", category=FutureWarning)
     with one_line_errors():
         # Hydra has options of its own (-m, --cfg, ...), so its commands get their arguments unparsed.
         if argv and argv[0] in HYDRA_COMMANDS and not {"-h", "--help"} & set(argv):

@@ -9,18 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from torch import Tensor
 
-from pvc.codecs import Codec, load_codec
+from pvc.codecs import load_codec
+from pvc.codecs.neural import NeuralCodec
 from pvc.console import progress
 from pvc.entropy import container
-from pvc.errors import ConfigError, VideoError
+from pvc.errors import CheckpointError, ConfigError, ImportanceError, VideoError
 from pvc.importance import check_map, u_from_alpha, weighted_mask
 from pvc.paths import find_checkpoints
-from pvc.video import VideoReader, VideoWriter, open_video, probe, read_map
+from pvc.video import VideoReader, VideoWriter, open_video, probe
 
 PAPER_ALPHA = 26.5  # u_alpha = 0.2, the operating point that the spatial-control paper's figure 3 shows
 
@@ -113,26 +115,46 @@ def _fps(text: str | None) -> Fraction | None:
     return fps
 
 
-def _frames(reader: VideoReader, name: str, count: int | None, label: str) -> Iterator[Tensor]:
-    """The reader's first ``count`` frames (uint8 ``[3, H, W]``), with a progress bar.
+def _frames(reader: VideoReader, name: str, count: int | None) -> Iterator[Tensor]:
+    """The reader's first ``count`` frames (uint8 ``[3, H, W]``).
 
     Raises:
         VideoError: the clip has no frame, or fewer than ``count``.
     """
-    known = reader.info.frames
-    total = count if known is None else min(known, count or known)
     done = 0
-    with progress() as bars:
-        bar = bars.add_task(label, total=total)
-        for frame in reader:
-            yield frame
-            done += 1
-            bars.advance(bar)
-            if done == count:
-                break
-        bars.update(bar, total=done)
+    for frame in islice(reader, count):
+        yield frame
+        done += 1
     if done < (count or 1):
-        raise VideoError(f"{name} has {done} frames" + (f", not the {count} of --frames" if count else ""))
+        raise VideoError(f"{name} has {done} frames" + (f", not {count}" if count else ""))
+
+
+def _count(args: argparse.Namespace, reader: VideoReader) -> int:
+    """How many frames to code, which a stream's header says first. Raises VideoError if the clip has not so many."""
+    found = reader.info.frames or probe(args.input).frames
+    if args.frames and args.frames > found:
+        raise VideoError(f"{args.input} has {found} frames, not the {args.frames} of --frames")
+    return args.frames or found
+
+
+def _masks(path: str, clip: str, shape: tuple[int, int], count: int, whole: bool) -> Iterator[Tensor]:
+    """The map of each of ``count`` frames of ``shape`` (H, W), float32 ``[1, H, W]``; ``whole``: there may be no more.
+
+    Raises:
+        ImportanceError: another size or length than the clip.
+    """
+    import torch
+
+    like = torch.empty((1, 3, *shape), device="meta")
+    with VideoReader(path, grey=True) as reader:
+        for i in range(count):
+            mask = next(reader, None)
+            if mask is None:
+                raise ImportanceError(f"{path} has {i} frames but {clip} has {count}; give one map for each frame")
+            check_map(mask[None], like, map_name=path, clip_name=clip)
+            if whole and i == count - 1 and next(reader, None) is not None:
+                raise ImportanceError(f"{path} has more than the {count} frames of {clip}; give one map for each frame")
+            yield mask
 
 
 def _encode_ordinary(args: argparse.Namespace, reader: VideoReader) -> None:
@@ -141,74 +163,87 @@ def _encode_ordinary(args: argparse.Namespace, reader: VideoReader) -> None:
     (point,) = codec.points({"crf": args.crf})  # FFmpeg would clip a crf out of range without a word
     meta, info = codec.meta, reader.info
     odd = info.width % 2 or info.height % 2  # 4:2:0 streams of these codecs have even sizes
-    with VideoWriter(
-        args.output,
-        width=info.width,
-        height=info.height,
-        fps=info.fps,
-        matrix=info.matrix,
-        full_range=info.full_range,
-        codec=meta["encoder"],
-        pix_fmt="yuv444p" if odd else meta["pix_fmt"],
-        options=meta["options"] | {"crf": f"{point['crf']:g}"},
-    ) as writer:
-        for frame in _frames(reader, args.input, args.frames, args.codec):
+    count = _count(args, reader)
+    with (
+        VideoWriter(
+            args.output,
+            width=info.width,
+            height=info.height,
+            fps=info.fps,
+            matrix=info.matrix,
+            full_range=info.full_range,
+            codec=meta["encoder"],
+            pix_fmt="yuv444p" if odd else meta["pix_fmt"],
+            options=meta["options"] | {"crf": f"{point['crf']:g}"},
+        ) as writer,
+        progress() as bars,
+    ):
+        for frame in bars.track(_frames(reader, args.input, count), total=count, description=args.codec):
             writer.write(frame)
-    _say_size(Path(args.output))
+    _say_size(args.output, count, info.width * info.height)
 
 
 def _encode_neural(args: argparse.Namespace, reader: VideoReader) -> None:
-    import torch
-
+    """A ``.pvc`` stream, frame by frame."""
     codec = load_model(args.model, args.gop, args.device)
     if args.importance is not None and not codec.supports_importance:
         raise ConfigError(f"{codec.name} takes no importance map; use a model with ROI, or leave --importance out")
     alpha = args.alpha if args.alpha is not None else PAPER_ALPHA if args.importance is not None else 1.0
     u_alpha = u_from_alpha(alpha)
-    clip = torch.stack(list(_frames(reader, args.input, args.frames, "read")))
-    importance = None
+    count, shape = _count(args, reader), (reader.info.height, reader.info.width)
+    maps = None
     if args.importance is not None:
-        mask = read_map(args.importance, count=args.frames)
-        check_map(mask, clip, map_name=args.importance, clip_name=args.input)
-        importance = weighted_mask(mask, u_alpha) if alpha > 1 else None
+        masks = _masks(args.importance, args.input, shape, count, whole=args.frames is None)
+        if alpha > 1:
+            maps = (weighted_mask(mask, u_alpha) for mask in masks)
+        else:  # weighs all alike, which is coding without a map; one that does not fit is an error all the same
+            for _ in masks:
+                pass
+    point = {"beta": args.beta, "alpha": alpha}
+    parts = codec.encode_frames(
+        _frames(reader, args.input, count), point, maps, fps=reader.info.fps, count=count, size=shape
+    )
     with replacing(Path(args.output)) as file, progress() as bars:
-        bar = bars.add_task(codec.name, total=None)
-        file.write(codec.encode(clip, {"beta": args.beta, "alpha": alpha}, importance, fps=reader.info.fps))
-        bars.update(bar, total=len(clip), completed=len(clip))
-    _say_size(Path(args.output), len(clip), clip.shape[-2] * clip.shape[-1])
+        bar = bars.add_task(codec.name, total=count)
+        for frames, part in enumerate(parts):  # the header comes first
+            file.write(part)
+            bars.update(bar, completed=frames)
+    _say_size(args.output, count, shape[0] * shape[1])
 
 
-def load_model(name: str, gop: int = 12, device: str | None = None) -> Codec:
-    """The trained codec ``name`` (a checkpoint's name, the common name of several, or a path).
+def load_model(name: str, gop: int = 12, device: str | None = None) -> NeuralCodec:
+    """The trained codec ``name``: a checkpoint's name, the common name of several, or a path.
 
     Raises:
-        CheckpointError: there is no such checkpoint; an ordinary codec's name is none either.
+        CheckpointError: there is no such checkpoint, or it cannot be read.
     """
-    find_checkpoints(name)
-    return load_codec(name, gop=gop, device=default_device(device))
+    return NeuralCodec(find_checkpoints(name), default_device(device), gop)
 
 
-def _say_size(path: Path, frames: int | None = None, pixels: int | None = None) -> None:
-    size = path.stat().st_size
-    rate = f", {8 * size / (frames * pixels):.4f} bits per pixel" if frames and pixels else ""
-    print(f"{path}: {size} bytes{rate}", file=sys.stderr)
+def _say_size(target: str, frames: int, pixels: int) -> None:
+    size = Path(target).stat().st_size
+    print(f"{target}: {size} bytes, {8 * size / (frames * pixels):.4f} bits per pixel", file=sys.stderr)
 
 
 def decode(source: str, target: str, model: str | None = None, device: str | None = None) -> None:
-    """Decode the ``.pvc`` stream ``source`` into the clip ``target`` (.mkv, .mp4, .y4m or a folder of PNG)."""
+    """Decode the ``.pvc`` stream ``source`` into the clip ``target`` (.mkv, .mp4, .y4m or a folder of PNG).
+
+    Raises:
+        BitstreamError: the stream is damaged or cut; ``target`` is left as it was.
+        CheckpointError: the model that wrote the stream is not here.
+    """
     data = _read(source)
     header = container.read_header(data)
-    codec = load_model(model or header["model"], device=device)
-    with progress() as bars:
-        bar = bars.add_task(codec.name, total=None)
-        clip = codec.decode(data)
-        bars.update(bar, total=len(clip), completed=len(clip))
-        height, width = clip.shape[-2:]
-        bar = bars.add_task("write", total=len(clip))
-        with VideoWriter(target, width=width, height=height, fps=Fraction(header["fps"])) as writer:
-            for frame in clip:
-                writer.write(frame)
-                bars.advance(bar)
+    try:
+        codec = load_model(model or header["model"], device=device)
+    except CheckpointError as error:
+        if model is not None:
+            raise
+        raise CheckpointError(f"{source} names its model, but {error} with --model") from None
+    size = {"width": header["width"], "height": header["height"]}
+    with VideoWriter(target, **size, fps=Fraction(header["fps"])) as writer, progress() as bars:
+        for frame in bars.track(codec.decode_frames(data), total=header["frames"], description=codec.name):
+            writer.write(frame)
 
 
 def info(source: str, *, as_json: bool = False) -> None:

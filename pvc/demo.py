@@ -1,29 +1,36 @@
 """``pvc demo``: the main job in small, by the commands a user would type, on clips that pvc makes itself."""
 
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-CODECS = ("x264", "x265", "ssf-tiny", "mr-md-ssf-tiny")
 TRAIN = (
     "experiment=tiny",
     "data=synthetic",
+    "resume=true",
     "+trainer.max_time=00:00:01:00",
-    "trainer.limit_val_batches=0",
+    "+trainer.limit_val_batches=0",
 )
 EVAL = (
     "data=synthetic",
-    f"codecs=[{','.join(CODECS)}]",
+    "sequences=[cat-on-grass,cup-on-bricks,garage]",
+    "codecs=[x264,x265,ssf-tiny,mr-md-ssf-tiny]",
     "anchor=x265",
-    "frames=12",
+    "baseline=ssf-tiny",
+    "frames=6",
+    "crf=[22,26,30,34,38]",
+    "beta=[1e-4,4e-4,1.6e-3,6.4e-3]",
     "u_alpha=[1.0,0.2]",
+    "metrics=[psnr]",
 )
 
 
 def override(key: str, value: str | Path) -> str:
-    """``key=value`` with the value quoted as Hydra's grammar wants it, whatever characters a path holds."""
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    """``key=value`` quoted as Hydra's grammar wants it, so that a path may hold blanks, commas, quotes and the like."""
+    # A backslash stands for itself, except before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (m[2] and "\\'"), str(value))
     return f"{key}='{escaped}'"
 
 
@@ -53,4 +60,7 @@ def demo(out: str | Path, *, train: bool = False) -> None:
     if train:
         _run("train", *TRAIN, override("out", out / "train"))
     _run("eval", *EVAL, override("out", out / "eval"))
-    print(f"\nplots, tables and records: {out / 'eval'}\nreport: {out / 'eval' / 'report.html'}")
+    print(f"\nrecords, tables and plots: {out / 'eval'}\nreport: {out / 'eval' / 'report.html'}")
+    if train:
+        trained = out / "train" / "model.safetensors"
+        print(f"the model of one minute: {trained} (pvc encode --model and pvc eval take it by this path)")

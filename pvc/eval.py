@@ -1,4 +1,4 @@
-"""``pvc eval`` / ``python -m pvc.eval``: Hydra entry point of evaluation (``configs/eval.yaml`` says what can be set)."""
+"""``pvc eval`` / ``python -m pvc.eval``: Hydra entry point of evaluation; ``configs/eval.yaml`` has all keys."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,10 @@ def main(cfg: DictConfig) -> None:
     from pvc.codecs import load_codecs
     from pvc.metrics import load_metrics
 
-    codecs, metrics = load_codecs(_names(cfg.codecs, "codecs"), cfg.gop, cfg.device), load_metrics(_names(cfg.metrics, "metrics"))
+    codecs, metrics = (
+        load_codecs(_names(cfg.codecs, "codecs"), cfg.gop, cfg.device),
+        load_metrics(_names(cfg.metrics, "metrics")),
+    )
     for role, names in (("anchor", anchors), ("baseline", [cfg.baseline] if cfg.baseline else [])):
         for name in names:
             if name not in (have := [c.name for c in codecs]):

@@ -16,7 +16,7 @@ from pvc.paths import config_dir
 
 
 def hydra_entry(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
-    """Decorator: ``task(cfg)`` becomes ``main()``, run with the config ``config_name`` and the overrides in ``sys.argv``.
+    """Decorator: ``task(cfg)`` becomes ``main()``, run with config ``config_name`` and the overrides in ``sys.argv``.
 
     ``PvcError`` and wrong overrides print one line and exit with 2, Ctrl-C exits with 130. The environment variable
     ``HYDRA_FULL_ERROR=1`` brings the traceback back.

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -37,14 +36,15 @@ def test_the_command_works_from_any_folder(tmp_path):
 
 def test_help_comes_at_once_and_without_torch(tmp_path):
     code = (
-        "import sys; from pvc.cli import main\n"
+        "import sys, time; from pvc.cli import main\n"
         "try: main(['--help'])\n"
-        "except SystemExit: print(sorted({'torch', 'numpy', 'hydra', 'av', 'rich'} & set(sys.modules)))"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'numpy', 'hydra', 'av', 'rich'} & set(sys.modules)), time.process_time())"
     )
-    start = time.perf_counter()
     out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert out.splitlines()[-1] == "[]"
-    assert time.perf_counter() - start < 5  # far above the usual; importing torch alone costs seconds on a busy machine
+    imported, seconds = out.splitlines()[-1].rsplit(" ", 1)
+    assert imported == "[]"
+    assert float(seconds) < 1  # of CPU time, which other work on the machine does not stretch
 
 
 @pytest.mark.parametrize("name", COMMANDS)

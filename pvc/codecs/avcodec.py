@@ -1,8 +1,8 @@
 """x264 and x265 in process through PyAV, with every option that decides the bits on record.
 
 The stream is the elementary one (Annex B: parameter sets and slices), without a container, so that container overhead
-does not count. Informational SEI units are left out of it: x264 writes about 700 bytes of its own settings into every stream,
-which would weigh on short clips and says nothing about compression.
+does not count. Informational SEI units are left out of it: x264 writes about 700 bytes of its own settings into every
+stream, which would weigh on short clips and says nothing about compression.
 """
 
 import io
@@ -78,7 +78,12 @@ class AvCodec:
         return [{"crf": crf} for crf in numbers(settings, "crf", 0, 51)]
 
     def encode(
-        self, clip: Tensor, point: Mapping[str, float], importance: Tensor | None = None, *, fps: Fraction = Fraction(30)
+        self,
+        clip: Tensor,
+        point: Mapping[str, float],
+        importance: Tensor | None = None,
+        *,
+        fps: Fraction = Fraction(30),
     ) -> bytes:
         """Elementary stream of ``clip`` (uint8 RGB ``[T, 3, H, W]``) at ``point["crf"]``, any size from 1x1.
 

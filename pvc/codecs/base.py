@@ -29,13 +29,21 @@ class Codec(Protocol):
     meta: dict[str, Any]
 
     def points(self, settings: Mapping[str, Any]) -> list[Point]:
-        """Operating points to evaluate, best quality first or last, from the ``crf``, ``beta``, ``u_alpha`` settings."""
+        """Operating points to evaluate, made of the settings' lists ``crf``, or ``beta`` and ``u_alpha``."""
         ...
 
     def encode(
-        self, clip: Tensor, point: Mapping[str, float], importance: Tensor | None = None, *, fps: Fraction = Fraction(30)
+        self,
+        clip: Tensor,
+        point: Mapping[str, float],
+        importance: Tensor | None = None,
+        *,
+        fps: Fraction = Fraction(30),
     ) -> bytes:
-        """Code ``clip`` (uint8 RGB ``[T, 3, H, W]``) at ``point``; ``importance`` is float32 in [0, 1], ``[T, 1, H, W]``."""
+        """Code ``clip`` (uint8 RGB ``[T, 3, H, W]``) at ``point``.
+
+        ``importance`` is float32 in [0, 1], ``[T, 1, H, W]``; ``fps`` is frames a second.
+        """
         ...
 
     def decode(self, data: bytes) -> Tensor:
@@ -52,8 +60,8 @@ def beta_alpha_points(
         trained_betas: The betas a group of single-rate models was trained for, or ``None`` for a codec that takes any
             beta, which is then asked for ``settings["beta"]``.
         supports_importance: Whether alpha means something; without it there is alpha = 1 only.
-        settings: ``beta`` (list in [1e-4, 1.28e-2]) and ``u_alpha`` (list in [0, 1], alpha = 60^(1 - u_alpha), equation 5
-            of the spatial-control paper).
+        settings: ``beta`` (list in [1e-4, 1.28e-2]) and ``u_alpha`` (list in [0, 1], alpha = 60^(1 - u_alpha),
+            equation 5 of the spatial-control paper).
 
     Raises:
         ConfigError: a list is empty or holds a value outside its range.

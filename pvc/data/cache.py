@@ -43,7 +43,7 @@ class FrameCache:
             info = json.loads(file.with_suffix(".json").read_text())
             if file.stat().st_size == np.prod(info["shape"]):
                 return {"shape": tuple(info["shape"]), "fps": Fraction(info["fps"])}
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (OSError, json.JSONDecodeError):
             pass
         return None
 
@@ -62,7 +62,7 @@ class FrameCache:
         if info is None:
             self._store(file, path, grey, raw)
             info = self.info(path, grey)
-        return _map(file, info["shape"])
+        return _map(file, info["shape"], file.stat().st_ino)
 
     def _file(self, path: Path, grey: bool) -> Path:
         path = path.resolve()
@@ -107,5 +107,5 @@ def _bytes(frame: Tensor) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _map(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _map(file: Path, shape: tuple[int, ...], inode: int) -> NDArray[np.uint8]:  # a replaced file is another inode
     return np.memmap(file, np.uint8, "r", shape=shape)

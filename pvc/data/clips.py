@@ -179,7 +179,11 @@ def find_clips(root: Path) -> dict[str, tuple[Path, Path | None]]:
     Raises:
         DataError: no clips, a layout that belongs to another source, two clips of one name, or a mask without a clip.
     """
-    for marker, source in (("JPEGImages", "davis"), ("sep_trainlist.txt", "vimeo90k"), ("sep_testlist.txt", "vimeo90k")):
+    for marker, source in (
+        ("JPEGImages", "davis"),
+        ("sep_trainlist.txt", "vimeo90k"),
+        ("sep_testlist.txt", "vimeo90k"),
+    ):
         if (root / marker).exists():
             raise DataError(f"{root} holds {marker}: that is the layout of data={source}, not a folder of clips")
     entries = sorted(p for p in root.iterdir() if not p.name.startswith("."))
@@ -206,7 +210,9 @@ def with_masks(clips: dict[str, Path], masks: Iterable[Path]) -> dict[str, tuple
     """Each clip with the mask of its name; a mask without a clip is a DataError."""
     found = {name.removesuffix(".mask"): path for name, path in by_name(masks).items()}
     if lonely := [str(path) for name, path in found.items() if name not in clips]:
-        raise DataError(f"no clip for the mask {', '.join(lonely)}; the clip of NAME.mask.mkv is NAME.mp4, NAME.mkv, ...")
+        raise DataError(
+            f"no clip for the mask {', '.join(lonely)}; the clip of NAME.mask.mkv is NAME.mp4, NAME.mkv, ..."
+        )
     return {name: (path, found.get(name)) for name, path in sorted(clips.items())}
 
 

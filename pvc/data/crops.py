@@ -30,7 +30,7 @@ class CropDataset(Dataset):
         crop: size of the square crop in pixels; a smaller clip is cropped as large as it is and enlarged.
         stride: smallest and largest distance between the frames of a sample.
         flip_horizontal, flip_vertical, reverse: probability of each.
-        roi: ``"perlin"`` random maps, ``"mask"`` the true ones, ``"mixed"`` true ones where there are any, at even odds.
+        roi: ``"perlin"`` random, ``"mask"`` the true ones, ``"mixed"`` true ones at even odds where there are any.
         perlin: ranges of the random maps.
         seed: of everything.
         on_error: ``"raise"``, or ``"skip"``: count a broken sequence in :attr:`skipped` and draw another.
@@ -59,7 +59,9 @@ class CropDataset(Dataset):
         samples_per_epoch: int | None = None,
     ) -> None:
         if frames < 1 or crop < 1 or not 1 <= stride[0] <= stride[1]:
-            raise ConfigError(f"frames = {frames}, crop = {crop}, stride = {list(stride)}: must be 1 or more, low first")
+            raise ConfigError(
+                f"frames = {frames}, crop = {crop}, stride = {list(stride)}: must be 1 or more, low first"
+            )
         if roi not in ("perlin", "mask", "mixed"):
             raise ConfigError(f"roi = {roi!r}: must be perlin, mask or mixed")
         self.frames, self.crop, self.stride = frames, crop, tuple(stride)

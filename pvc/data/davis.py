@@ -79,7 +79,9 @@ class Davis(Source):
         self.fps = Fraction(fps).limit_denominator(1001)
         if not (self.root / "JPEGImages" / resolution).is_dir():
             have = ", ".join(sorted(p.name for p in self.root.glob("JPEGImages/*"))) or "no JPEGImages at all"
-            raise DataError(f"{self.root} has no JPEGImages/{resolution} (there are: {have}); set data.source.resolution")
+            raise DataError(
+                f"{self.root} has no JPEGImages/{resolution} (there are: {have}); set data.source.resolution"
+            )
 
     def train(self) -> list[Sequence]:
         return self._collect(self._names(self.splits[0]), self._sequence)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pvc.data.crops import CropDataset
+from pvc.data.loader import ClipLoader
 from pvc.data.sampler import GlobalIndexSampler
 from pvc.data.sequence import Sequence
 from pvc.data.source import Source
@@ -104,14 +105,17 @@ class ClipDataModule(LightningDataModule):
         sampler = GlobalIndexSampler(
             len(self.train_set), self.batch_size, lambda: self.samples_seen, rank=rank, world_size=world_size
         )
-        return DataLoader(
+        return ClipLoader(
             self.train_set, self.batch_size, sampler=sampler, num_workers=self.workers,
             persistent_workers=self.workers > 0, pin_memory=torch.cuda.is_available(),
         )  # fmt: skip
 
     def val_dataloader(self) -> DataLoader:
         """One sequence a batch, whole frames, always in the same order."""
-        return DataLoader(self.val_set, batch_size=1, collate_fn=_collate_one, num_workers=min(self.workers, 1))
+        workers = min(self.workers, 1)
+        return ClipLoader(
+            self.val_set, batch_size=1, collate_fn=_collate_one, num_workers=workers, persistent_workers=workers > 0
+        )
 
     def on_after_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
         """Count what the training has consumed (a batch that is merely prefetched has not come here yet)."""

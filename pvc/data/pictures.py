@@ -1,7 +1,8 @@
 """Sequences whose frames are picture files, read one by one as they are needed."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence as Paths
+from collections.abc import Callable
+from collections.abc import Sequence as Paths
 from dataclasses import dataclass
 from pathlib import Path
 

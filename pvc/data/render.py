@@ -26,8 +26,9 @@ class Renderer:
         self._tremor = [(rate, rng.uniform(0, 2 * np.pi, 3)) for rate in (1 / 23, 1 / 11.3, 1 / 5.7)]
 
     def frame(self, t: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Frame t as RGB ``[H, W, 3]`` and its mask ``[H, W]``: 1 where an actor of interest covers half the pixel or more."""
-        canvas, cover = np.zeros((self.height, self.width, 3), np.float32), np.zeros((self.height, self.width), np.float32)
+        """Frame t, RGB ``[H, W, 3]``, and its mask ``[H, W]``: 1 where actors of interest cover half of it or more."""
+        canvas = np.zeros((self.height, self.width, 3), np.float32)
+        cover = np.zeros(canvas.shape[:2], np.float32)
         for part in _SUBFRAMES:
             picture, seen = self._instant(t + part * self.scene.shutter)
             canvas += picture / len(_SUBFRAMES)

@@ -1,4 +1,7 @@
-"""Synthetic scenes: what is in them and how it moves. Lengths are in frame heights, times in frames, angles in degrees."""
+"""Synthetic scenes: what is in them and how it moves.
+
+Lengths are in frame heights, times in frames, angles in degrees.
+"""
 
 from dataclasses import dataclass
 
@@ -117,7 +120,9 @@ SCENES = {
 }  # fmt: skip
 """Scenes with names, for demonstrations, tests and evaluation."""
 
-_BACKGROUNDS = ("grass", "brick", "gravel", "hubble_deep_field", "motorcycle", "coffee", "immunohistochemistry", "rocket")
+_BACKGROUNDS = (
+    "grass", "brick", "gravel", "hubble_deep_field", "motorcycle", "coffee", "immunohistochemistry", "rocket",
+)  # fmt: skip
 _ACTORS = ("cup", "cat", "planet", "astronaut", "motorcycle", "photographer")
 
 

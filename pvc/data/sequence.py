@@ -68,7 +68,7 @@ class Sequence(ABC):
         if (found := (len(read), *read.shape[2:])) != expected:
             raise DataError(
                 f"{self.dataset}/{self.name}: {what}s are {found[2]}x{found[1]}, {found[0]} of them, where "
-                f"{expected[2]}x{expected[1]}, {expected[0]} of them, were expected; the files have changed or are broken"
+                f"{expected[2]}x{expected[1]}, {expected[0]} of them, were expected; the files changed or are broken"
             )
         return read
 

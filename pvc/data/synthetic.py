@@ -39,7 +39,8 @@ class SyntheticSequence(Sequence):
         return (frames if box is None else box.cut(frames)).contiguous()
 
     def _read_mask(self, start: int, count: int, box: Box | None) -> Tensor:
-        masks = torch.from_numpy(np.stack([self.renderer.frame(t)[1] for t in range(start, start + count)])).unsqueeze(1)
+        masks = np.stack([self.renderer.frame(t)[1] for t in range(start, start + count)])
+        masks = torch.from_numpy(masks).unsqueeze(1)
         return masks if box is None else box.cut(masks)
 
 
@@ -77,8 +78,8 @@ class Synthetic(Source):
             raise ConfigError(f"no synthetic scene is called {', '.join(unknown)}; there are {', '.join(SCENES)}")
         if min(*size, frames, train_scenes) < 1 or min(size) < 16 or fps <= 0:
             raise ConfigError(
-                f"synthetic scenes of {size[1]}x{size[0]}, {frames} frames at {fps} a second, {train_scenes} to train on: "
-                "sizes must be 16 or more, numbers 1 or more"
+                f"synthetic scenes of {size[1]}x{size[0]}, {frames} frames at {fps} a second, {train_scenes} to train "
+                "on: sizes must be 16 or more, numbers 1 or more"
             )
         self.size, self.frames, self.fps = tuple(size), frames, Fraction(fps).limit_denominator(1001)
         self.train_scenes, self.seed = train_scenes, seed

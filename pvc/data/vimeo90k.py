@@ -67,7 +67,9 @@ class Vimeo90k(Source):
         folders = [str(self.root / "sequences" / n) for n in names]
         first = next((p for p in (Path(f, "im1.png") for f in folders) if p.is_file()), None)
         if first is None:
-            raise DataError(f"none of the {len(names)} septuplets of {self.root / name} is there ({folders[0]}/im1.png)")
+            raise DataError(
+                f"none of the {len(names)} septuplets of {self.root / name} is there ({folders[0]}/im1.png)"
+            )
         width, height = image_size(first)
         return [
             Septuplet("vimeo90k", n, _FRAMES, height, width, Fraction(30), folder=f)

@@ -1,13 +1,14 @@
 """Bjontegaard-delta rate of one rate-distortion curve against another, or the reason why there is none.
 
 The number is that of the ``bjontegaard`` package: mean difference of log-rate at equal quality over the range that both
-curves cover, interpolated by PCHIP or Akima. What it leaves to the user is checked here: a curve that bends back, too few
-points, or curves that hardly overlap give a reason instead of a number.
+curves cover, interpolated by PCHIP or Akima. What it leaves to the user is checked here: a curve that bends back, too
+few points, or curves that hardly overlap give a reason instead of a number.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import bjontegaard
 
@@ -101,7 +102,7 @@ def _fault(name: str, curve: list[tuple[float, float]], ax: Axis) -> str | None:
         return f"{name} has {len(curve)} point{'s' * (len(curve) != 1)}, {MIN_POINTS} are needed"
     if curve[0][0] <= 0:
         return f"{name} has a rate of {curve[0][0]:g}"
-    for (r0, q0), (r1, q1) in zip(curve, curve[1:], strict=False):
+    for (r0, q0), (r1, q1) in pairwise(curve):
         if r1 <= r0 or q1 <= q0:
             v0, v1 = (q if ax.higher_is_better else -q for q in (q0, q1))
             return f"{name} is not monotone: {ax.title} {v0:.2f} at rate {r0:.4g}, {v1:.2f} at {r1:.4g}"

@@ -17,7 +17,7 @@ class Row:
     """One BD-rate.
 
     Attributes:
-        sequence: A sequence's name, or ``"mean"``: the mean of the sequences' BD-rates (not the BD-rate of mean curves).
+        sequence: A sequence's name, or ``"mean"``: the mean of the sequences' BD-rates (not that of mean curves).
         anchor: Codec compared with, at u_alpha = 1 where it has one.
         u_alpha: ROI parameter of ``codec``, None where it has none.
         bd_rate: Percent; None where there is no number, and then ``reason`` says why. A mean over some of the sequences
@@ -59,7 +59,9 @@ def compare(records: Sequence[Record], anchors: Iterable[str], settings: Setting
             anchor_key = without_roi(anchor, keys)
             if anchor_key is None:
                 have = ", ".join(dict.fromkeys(k.codec for k in keys))
-                raise ConfigError(f"there are no results of {anchor} (without ROI) on {dataset} to compare with; have {have}")
+                raise ConfigError(
+                    f"there are no results of {anchor} (without ROI) on {dataset} to compare with; have {have}"
+                )
             for key in (k for k in keys if k != anchor_key):
                 for metric in metrics:
                     group = [_row(own, dataset, s, metric, anchor_key, key, settings) for s in sequences]
@@ -68,7 +70,13 @@ def compare(records: Sequence[Record], anchors: Iterable[str], settings: Setting
 
 
 def _row(
-    records: list[Record], dataset: str, sequence: str, metric: str, anchor: CurveKey, key: CurveKey, settings: Settings | None
+    records: list[Record],
+    dataset: str,
+    sequence: str,
+    metric: str,
+    anchor: CurveKey,
+    key: CurveKey,
+    settings: Settings | None,
 ) -> Row:
     curves = [points(records, k, sequence, metric) for k in (anchor, key)]
     for k, curve in zip((anchor, key), curves, strict=True):

@@ -26,7 +26,7 @@ def curve_keys(records: Iterable[Record]) -> list[CurveKey]:
 
 
 def without_roi(codec: str, keys: Iterable[CurveKey]) -> CurveKey | None:
-    """The curve of ``codec`` as an anchor or baseline: that at u_alpha = 1, or its only one. None where there is none."""
+    """The curve of ``codec`` without ROI (u_alpha = 1, or no such parameter); None where there is none."""
     own = [key for key in keys if key.codec == codec]
     return next((key for key in own if key.u_alpha in (None, 1)), None)
 
@@ -40,7 +40,9 @@ def points(records: Iterable[Record], key: CurveKey, sequence: str, metric: str)
     )
 
 
-def mean_points(records: Iterable[Record], key: CurveKey, sequences: list[str], metric: str) -> list[tuple[float, float]]:
+def mean_points(
+    records: Iterable[Record], key: CurveKey, sequences: list[str], metric: str
+) -> list[tuple[float, float]]:
     """(rate, value) of each operating point averaged over ``sequences``; points that any of them lacks are left out."""
     by_point: dict[tuple, dict[str, Record]] = {}
     for r in records:

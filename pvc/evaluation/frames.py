@@ -29,7 +29,7 @@ def picture(out: Path, record: Record) -> Path:
 
 
 def save(out: Path, record: Record, clip: Tensor, decoded: Tensor, mask: Tensor | None) -> None:
-    """Keep the middle frame of ``decoded``, and of ``clip`` (uint8 ``[T, 3, H, W]``) and ``mask`` if that was not done."""
+    """Keep the middle frame of ``decoded``, and once that of ``clip`` (both uint8 ``[T, 3, H, W]``) and ``mask``."""
     t, where = middle(len(clip)), folder(out, record)
     where.mkdir(parents=True, exist_ok=True)
     if not (where / "reference.png").exists():

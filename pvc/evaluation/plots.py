@@ -1,10 +1,10 @@
 """Rate-distortion plots, and the trade-off between the region of interest and the background."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from matplotlib import pyplot as plt
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -19,13 +19,13 @@ MOST_PANELS = 12
 
 
 def rate_distortion(records: Sequence[Record], out: Path) -> list[Path]:
-    """``rd_<metric>.png`` (``rd_<dataset>_<metric>.png`` where there are several data sets): mean and every sequence."""
+    """``rd_<metric>.png``, or ``rd_<dataset>_<metric>.png`` of several data sets: mean and every sequence."""
     datasets, paths = list(dict.fromkeys(r.dataset for r in records)), []
     for dataset in datasets:
         own = [r for r in records if r.dataset == dataset]
         for metric in in_order({m for r in own for m in r.metrics}):
             path = out / (f"rd_{metric}.png" if len(datasets) == 1 else f"rd_{dataset}_{metric}.png")
-            with plt.rc_context(style.RC):
+            with rc_context(style.RC):
                 _rd_figure(own, metric, path)
             paths.append(path)
     return paths
@@ -58,12 +58,11 @@ def _rd_figure(records: list[Record], metric: str, path: Path) -> None:
             axes.invert_yaxis()  # better is up in every plot
     for axes in grid[len(panels) :]:
         axes.remove()
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, max(1, len(handles))))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(5, max(1, len(handles))))
     left_out = len(sequences) + (len(sequences) > 1) - len(panels)
     note = f"; {left_out} more sequences are in the mean" if left_out else ""
     figure.suptitle(f"{axis(metric).title} over rate, {records[0].dataset}{note}", x=0.01, ha="left", fontsize=11.5)
     figure.savefig(path)
-    plt.close(figure)
 
 
 def _log_rate(axes: Axes) -> None:
@@ -82,7 +81,11 @@ def tradeoff_points(rows: Sequence[Row], dataset: str, baseline: str) -> dict[Cu
     found: dict[CurveKey, dict[str, dict[str, float]]] = {}
     sequences: set[str] = set()
     for row in rows:
-        if (row.dataset, row.anchor) == (dataset, baseline) and row.metric in ("psnr_roi", "psnr_bg") and row.sequence != MEAN:
+        if (
+            (row.dataset, row.anchor) == (dataset, baseline)
+            and row.metric in ("psnr_roi", "psnr_bg")
+            and row.sequence != MEAN
+        ):
             sequences.add(row.sequence)
             if row.bd_rate is not None:
                 found.setdefault(row.key, {}).setdefault(row.sequence, {})[row.metric] = row.bd_rate
@@ -95,58 +98,60 @@ def tradeoff_points(rows: Sequence[Row], dataset: str, baseline: str) -> dict[Cu
     return out
 
 
-def tradeoff(rows: Sequence[Row], baseline: str, out: Path) -> Path | None:
+def missing_from_tradeoff(rows: Sequence[Row], baseline: str) -> list[str]:
+    """The curves that have no point in the trade-off plot, as ``codec, u_alpha (data set)``."""
+    wanted = dict.fromkeys((r.dataset, r.key) for r in rows if r.anchor == baseline)
+    return [f"{key.label} ({d})" for d, key in wanted if key not in tradeoff_points(rows, d, baseline)]
+
+
+def tradeoff(rows: Sequence[Row], baseline: str, keys: Iterable[CurveKey], out: Path) -> Path | None:
     """``roi_tradeoff.png``, as figure 3 (right) of the spatial-control paper; None where no curve has both numbers.
 
-    One point a u_alpha; the larger alpha, the larger the marker. A hollow marker is a mean over some of the sequences only.
+    ``keys`` are all curves there are, so that a codec has the colour that it has in the rate-distortion plots. One
+    point a u_alpha; the larger alpha, the larger the marker. A hollow marker is a mean over some of the sequences only.
     """
-    datasets = list(dict.fromkeys(r.dataset for r in rows))
-    panels = {d: p for d in datasets if (p := tradeoff_points(rows, d, baseline))}
+    panels = {d: p for d in dict.fromkeys(r.dataset for r in rows) if (p := tradeoff_points(rows, d, baseline))}
     if not panels:
         return None
+    by_codec: dict[str, dict] = {}
+    for key, look in style.looks(style.shown(keys)).items():
+        by_codec.setdefault(key.codec, look)
     path = out / "roi_tradeoff.png"
-    with plt.rc_context(style.RC):
-        figure, grid = style.new(1, len(panels), 6.2, 4.9)
+    with rc_context(style.RC):
+        figure, grid = style.new(1, len(panels), 6.4, 4.4)
         for axes, (dataset, found) in zip(grid, panels.items(), strict=True):
-            _tradeoff_panel(axes, dataset, found, baseline)
+            _tradeoff_panel(axes, found, baseline, by_codec)
+            counts = sorted({f"{n}" if n == m else f"{n} of {m}" for _, _, n, m in found.values()})
+            axes.set_title(
+                f"ROI against background, relative to {baseline}\n{dataset}, mean over {' / '.join(counts)} sequences"
+            )
         style.legend_below(figure, grid[0])
         figure.savefig(path)
-        plt.close(figure)
-    return path
+        return path
 
 
-def _tradeoff_panel(axes: Axes, dataset: str, found: dict[CurveKey, tuple], baseline: str) -> None:
+def _tradeoff_panel(axes: Axes, found: dict[CurveKey, tuple], baseline: str, looks: dict[str, dict]) -> None:
     axes.axhline(0, color=style.FAINT, linewidth=1)
     axes.axvline(0, color=style.FAINT, linewidth=1)
     axes.plot(0, 0, marker="+", markersize=13, markeredgewidth=2, color=style.INK, linestyle="none", label=baseline)
-    codecs = dict.fromkeys(key.codec for key in found)
-    looks = style.looks(CurveKey(c, next(k.u_alpha for k in found if k.codec == c)) for c in codecs)
-    for look_key, look in looks.items():
-        own = sorted((k for k in found if k.codec == look_key.codec), key=lambda k: -(k.u_alpha or 1))
-        xs, ys = [found[k][0] for k in own], [found[k][1] for k in own]
-        axes.plot(xs, ys, color=look["color"], linewidth=1.4, zorder=2)
-        for key, x, y in zip(own, xs, ys, strict=True):
-            partial = found[key][2] < found[key][3]
+    for codec in dict.fromkeys(key.codec for key in found):
+        colour, marker = looks[codec]["color"], looks[codec]["marker"]
+        own = sorted((k for k in found if k.codec == codec), key=lambda k: -(k.u_alpha or 1))
+        axes.plot([found[k][0] for k in own], [found[k][1] for k in own], color=colour, linewidth=1.4, zorder=2)
+        for key in own:
+            x, y, count, of = found[key]
             alpha = alpha_from_u(1.0 if key.u_alpha is None else key.u_alpha)
+            fill, name = "white" if count < of else colour, codec if key == own[0] else None
+            size = 24 + 3.2 * alpha
             axes.scatter(
-                x,
-                y,
-                s=24 + 3.2 * alpha,
-                marker="o" if key.u_alpha is not None else look["marker"],
-                facecolor="white" if partial else look["color"],
-                edgecolor=look["color"],
-                linewidth=1.4,
-                zorder=3,
-                label=key.codec if key == own[0] else None,
+                x, y, size, marker=marker, facecolor=fill, edgecolor=colour, linewidth=1.4, zorder=3, label=name
             )
             if len(own) > 1 and (key in (own[0], own[-1]) or abs(key.u_alpha - style.PAPER_U_ALPHA) < 1e-6):
                 text = f"$u_\\alpha$ = {key.u_alpha:g}"
-                axes.annotate(text, (x, y), xytext=(9, 5), textcoords="offset points", fontsize=8.5, color=style.FAINT)
-    axes.margins(0.14)
+                axes.annotate(text, (x, y), xytext=(9, 6), textcoords="offset points", fontsize=8.5, color=style.FAINT)
+    axes.margins(0.18, 0.14)
     axes.set_xlabel("background BD-rate (%)")
     axes.set_ylabel("ROI BD-rate (%)")
-    of = {f"{n} of {m}" if n < m else str(m) for _, _, n, m in found.values()}
-    axes.set_title(f"Bits moved into the ROI, against {baseline}\n{dataset}, mean over {' / '.join(sorted(of))} sequences")
-    axes.annotate("lower left is better", (0.01, 0.01), xycoords="axes fraction", fontsize=8.5, color=style.FAINT)
-
-
+    axes.annotate(
+        "lower left is better", (0.99, 0.02), xycoords="axes fraction", ha="right", fontsize=8.5, color=style.FAINT
+    )

@@ -7,6 +7,7 @@ from pvc.errors import ConfigError
 from pvc.evaluation import plots, report, tables
 from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import Row, compare
+from pvc.evaluation.curves import curve_keys
 from pvc.evaluation.records import Record
 
 
@@ -41,8 +42,10 @@ def publish(
     rows = compare(records, [*anchors, baseline], settings)
     tables.write(rows, out, settings)
     drawn = plots.rate_distortion(records, out)
-    tradeoff = plots.tradeoff(rows, baseline, out)
+    tradeoff = plots.tradeoff(rows, baseline, curve_keys(records), out)
     if tradeoff is None:
         notes.append(f"no trade-off plot: no codec has both a ROI and a background BD-rate against {baseline}")
+    elif missing := plots.missing_from_tradeoff(rows, baseline):
+        notes.append(f"not in the trade-off plot: {'; '.join(missing)}: the tables against {baseline} say why")
     report.write(records, rows, [p for p in (*drawn, tradeoff) if p], anchors, baseline, settings, out, notes)
     return rows

@@ -17,7 +17,7 @@ from pvc.importance import u_from_alpha
 class Record:
     """One finished job.
 
-    ``bits`` are those of the bytes that were decoded again before anything was measured; ``bpp`` is per pixel and frame,
+    ``bits`` are those of the bytes that were decoded again before anything was measured; ``bpp`` is per pixel,
     ``kbps`` is 1000 bits a second, times are seconds for the whole clip, colour conversion included.
     ``metrics`` holds finite numbers only; a metric without one has its reason in ``meta["unavailable"]``.
     ``meta["made_by"]`` is all that decides the numbers: records are only reused or mixed where it agrees.
@@ -88,7 +88,7 @@ class RecordFile:
                 ) from None
 
     def append(self, record: Record) -> None:
-        """Add ``record``. Raises ``OSError`` (disk full, no permission) with the file as it was or with an unfinished line."""
+        """Add ``record``. Raises ``OSError`` (disk full, no permission); what was in the file before stays in it."""
         for name, value in record.metrics.items():
             if not math.isfinite(value):
                 raise ValueError(f"metric {name} is {value}; a record holds finite numbers")

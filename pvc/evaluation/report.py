@@ -28,7 +28,11 @@ def write(
 ) -> Path:
     """Write ``out/report.html`` and return its path. ``notes`` are things that a reader of the numbers should know."""
     environment = Environment(
-        loader=PackageLoader("pvc.evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("pvc.evaluation", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     blocks = tables.blocks(rows)
     html = environment.get_template("report.html.j2").render(
@@ -38,6 +42,7 @@ def write(
         means=[b for b in blocks if b.sequence == MEAN],
         details=[b for b in blocks if b.sequence != MEAN],
         cell=tables.cell,
+        tone=tables.tone,
         reasons=lambda block: list(tables.reasons(block)),
         axis=axis,
         plots=[(p.stem, _png(p)) for p in plots],

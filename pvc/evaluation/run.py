@@ -25,12 +25,17 @@ from pvc.metrics import Metric, measure
 
 @dataclass
 class Outcome:
-    """What :func:`evaluate` did: all ``records`` of the folder, how many jobs were ``run`` and ``reused``, and ``notes``."""
+    """What :func:`evaluate` did: all ``records`` of the folder, how many jobs were ``run`` or ``reused``, ``notes``."""
 
     records: list[Record] = field(default_factory=list)
     run: int = 0
     reused: int = 0
     notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Say something once that a reader of the numbers should know."""
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 def operating_points(codec: Codec, settings: Mapping[str, Any]) -> list[Point]:
@@ -49,8 +54,8 @@ def evaluate(
 ) -> Outcome:
     """Run every codec at every operating point on every clip, one record a job in ``out/results.jsonl``.
 
-    Jobs that are already in that file and were made in the same way (clip, options, checkpoints, metrics) are not run again,
-    so an interrupted run goes on where it was.
+    Jobs that are already in that file and were made in the same way (clip, options, checkpoints, metrics) are not run
+    again, so an interrupted run goes on where it was.
 
     Args:
         settings: ``frames`` (of each clip, None for all), ``gop``, and the lists that operating points are made of
@@ -71,7 +76,8 @@ def evaluate(
         task = bar.add_task("reading", total=len(clips) * sum(map(len, points.values())))
         for clip in clips:
             loaded = _Loaded(clip, settings, metrics)
-            outcome.notes += loaded.notes
+            for note in loaded.notes:
+                outcome.note(note)
             for record in outcome.records:
                 if (record.dataset, record.sequence) == (clip.dataset, clip.name):
                     check_ground(record, loaded.made_by, "this run", file.path)
@@ -79,7 +85,7 @@ def evaluate(
                 for point in points[codec.name]:
                     bar.update(task, description=f"{codec.name} {point_label(point)} on {clip.name}")
                     if _has_roi(point) and loaded.mask is None:
-                        outcome.notes.append(f"{codec.name} at {point_label(point)} not run on {clip.name}: it has no mask")
+                        outcome.note(f"{codec.name} was run at u_alpha = 1 only on {clip.name}, which has no mask")
                     else:
                         _job(codec, point, loaded, file, done, outcome)
                     bar.advance(task)
@@ -87,7 +93,7 @@ def evaluate(
 
 
 class _Loaded:
-    """A clip in memory: its frames (uint8 ``[T, 3, H, W]``), mask (``[T, 1, H, W]`` or None) and what identifies them."""
+    """A clip in memory: its frames (uint8 ``[T, 3, H, W]``), mask (``[T, 1, H, W]`` or None), and their identity."""
 
     def __init__(self, source: Clip, settings: Mapping[str, Any], metrics: Sequence[Metric]):
         count: int | None = settings.get("frames")
@@ -116,7 +122,9 @@ def _sha256(tensor: Tensor | None) -> str | None:
     return None if tensor is None else hashlib.sha256(tensor.contiguous().numpy().data).hexdigest()
 
 
-def _job(codec: Codec, point: Point, loaded: _Loaded, file: RecordFile, done: dict[tuple, Record], outcome: Outcome) -> None:
+def _job(
+    codec: Codec, point: Point, loaded: _Loaded, file: RecordFile, done: dict[tuple, Record], outcome: Outcome
+) -> None:
     """Run one job and append its record, unless a record made in the same way is there."""
     source = loaded.source
     made_by = json.loads(json.dumps({"codec": codec.meta, **loaded.made_by}))  # as it will be read back
@@ -143,7 +151,8 @@ def _measure(codec: Codec, point: Point, loaded: _Loaded, made_by: dict[str, Any
     decoded, decode_seconds = _timed(lambda: codec.decode(data))
     if decoded.shape != clip.shape:
         raise BitstreamError(
-            f"{codec.name} at {point_label(point)} on {source.name} decoded to {list(decoded.shape)}, not {list(clip.shape)}"
+            f"{codec.name} at {point_label(point)} on {source.name} decoded to {list(decoded.shape)}, "
+            f"not {list(clip.shape)}"
         )
     scores = measure(loaded.metrics, clip, decoded, loaded.mask)
     count, _, height, width = clip.shape

@@ -31,7 +31,7 @@ class View:
 
 @dataclass
 class Scene:
-    """One sequence: the reference and the codecs at similar rate; ``outline`` is a transparent picture of the mask's edge."""
+    """One sequence: reference and codecs at similar rate; ``outline`` is a transparent picture of the mask's edge."""
 
     sequence: str
     width: int
@@ -44,8 +44,8 @@ class Scene:
 def scenes(records: Sequence[Record], anchor: str, out: Path) -> list[Scene]:
     """A scene for each sequence whose pictures are there.
 
-    The rate is the one in the middle of what all curves cover (of the anchor's, where they have no rate in common); each codec
-    shows its operating point next to that.
+    The anchor shows its operating point next to the middle of the rates that all curves cover (of its own rates, where
+    they have none in common); every other codec shows the point next to the anchor's.
     """
     found = []
     for dataset, sequence in dict.fromkeys((r.dataset, r.sequence) for r in records):
@@ -62,13 +62,14 @@ def _scene(records: list[Record], anchor: str, out: Path, reference: Path) -> Sc
     anchor_key = without_roi(anchor, keys)
     keys.sort(key=lambda k: k != anchor_key)
     curves = {key: [r for r in records if (r.codec, r.u_alpha) == key] for key in keys}
-    target = similar_rate([[r.bpp for r in curve] for curve in curves.values()])
+    middle_rate = similar_rate([[r.bpp for r in curve] for curve in curves.values()])
+    anchor_rate = _nearest(curves[keys[0]], middle_rate).bpp
     views = [View("Reference", first.sequence, "", _data_url(reference))]
     for key, curve in curves.items():
-        record = min(curve, key=lambda r: abs(math.log(r.bpp / target)))
+        record = _nearest(curve, anchor_rate)
         picture = frames.picture(out, record)
         if picture.exists():
-            views.append(_view(key, record, picture, "anchor" if key == anchor_key else ""))
+            views.append(_view(key, record, picture, None if key == keys[0] else record.bpp / anchor_rate - 1))
     mask = reference.with_name("mask.png")
     outline = _outline(mask) if mask.exists() else None
     return Scene(first.sequence, first.width, first.height, frames.middle(first.frames) + 1, views, outline)
@@ -82,11 +83,17 @@ def similar_rate(curves: Sequence[Sequence[float]]) -> float:
     return math.sqrt(low * high)
 
 
-def _view(key: CurveKey, record: Record, picture: Path, role: str) -> View:
+def _nearest(curve: Sequence[Record], rate: float) -> Record:
+    return min(curve, key=lambda r: abs(math.log(r.bpp / rate)))
+
+
+def _view(key: CurveKey, record: Record, picture: Path, more: float | None) -> View:
+    """The view of ``record``, which takes ``more`` bits than the anchor (a share), or is the anchor's (None)."""
     metrics = [m for m in in_order(set(record.metrics)) if m in ("psnr", "psnr_roi", "psnr_bg")]
     scores = " · ".join(f"{axis(m).title} {record.metrics[m]:.2f}" for m in metrics)
-    caption = f"{record.bpp:.4f} bpp, {record.kbps:.0f} kbit/s at {point_label(record.point)}"
-    return View(f"{key.label}{' (anchor)' if role else ''}", caption, scores, _data_url(picture))
+    than = "" if more is None else f" ({more:+.0%})"
+    caption = f"{record.bpp:.4f} bpp{than}, {record.kbps:.0f} kbit/s at {point_label(record.point)}"
+    return View(f"{key.label}{' (anchor)' if more is None else ''}", caption, scores, _data_url(picture))
 
 
 def _data_url(path: Path) -> str:

@@ -2,19 +2,15 @@
 
 from collections.abc import Iterable
 
-import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")  # files only, no display
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-
-from pvc.evaluation.curves import CurveKey  # noqa: E402
+from pvc.evaluation.curves import CurveKey
 
 INK, FAINT, GRID = "#1d2433", "#667085", "#e4e7ec"
 _GREYS = ("#98a2b3", "#475467", "#c4b5a0", "#7a6f5d")  # codecs without ROI parameter: the reference lines
 _COLOURS = ("#0b6bcb", "#e8590c", "#2b8a3e", "#9c36b5", "#c2255c", "#0c8599", "#e0a100", "#5f3dc4")
-_GREY_MARKERS, _MARKERS = "sDv^", "o"
+_GREY_MARKERS, _MARKERS = "sDvX", "o^P<*>hp"
 PAPER_U_ALPHA = 0.2
 """u_alpha of the spatial-control paper's figure 3 (alpha = 26.5)."""
 
@@ -60,10 +56,18 @@ def looks(keys: Iterable[CurveKey]) -> dict[CurveKey, dict]:
     out, grey, colour = {}, 0, 0
     for key in keys:
         if key.u_alpha is None:
-            look = {"color": _GREYS[grey % len(_GREYS)], "marker": _GREY_MARKERS[grey % len(_GREY_MARKERS)], "linestyle": "--"}
+            look = {
+                "color": _GREYS[grey % len(_GREYS)],
+                "marker": _GREY_MARKERS[grey % len(_GREY_MARKERS)],
+                "linestyle": "--",
+            }
             grey += 1
         else:
-            look = {"color": _COLOURS[colour % len(_COLOURS)], "marker": _MARKERS, "linestyle": "-"}
+            look = {
+                "color": _COLOURS[colour % len(_COLOURS)],
+                "marker": _MARKERS[colour % len(_MARKERS)],
+                "linestyle": "-",
+            }
             colour += 1
         out[key] = look | {"linewidth": 1.6, "markersize": 4.5}
     return out
@@ -82,7 +86,5 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
 
 def new(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of ``rows`` by ``columns`` panels, each ``width`` by ``height`` inches."""
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(columns * width, rows * height + 0.5), squeeze=False, layout="constrained"
-    )
-    return figure, list(grid.flat)
+    figure = Figure(figsize=(columns * width, rows * height + 0.5), layout="constrained")  # no display, no global state
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)

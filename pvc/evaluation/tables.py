@@ -16,7 +16,7 @@ from pvc.evaluation.comparison import MEAN, Row
 
 @dataclass
 class Block:
-    """The rows of one dataset, anchor and sequence as a table: a line for each codec and u_alpha, a column for each metric."""
+    """The rows of one dataset, anchor and sequence: a line for each codec and u_alpha, a column for each metric."""
 
     dataset: str
     anchor: str
@@ -53,7 +53,15 @@ def cell(row: Row) -> str:
     if row.bd_rate is None:
         return "n/a"
     partial = row.sequence == MEAN and row.sequences_with_number < row.sequences
-    return f"{row.bd_rate:+.1f}" + (f" ({row.sequences_with_number} of {row.sequences})" if partial else "")
+    number = f"{row.bd_rate:+.1f}" if abs(row.bd_rate) >= 0.05 else "0.0"
+    return number + (f" ({row.sequences_with_number} of {row.sequences})" if partial else "")
+
+
+def tone(row: Row) -> str:
+    """``good`` for fewer bits than the anchor, ``bad`` for more, ``none`` where there is no number or no difference."""
+    if row.bd_rate is None or abs(row.bd_rate) < 0.05:
+        return "none"
+    return "good" if row.bd_rate < 0 else "bad"
 
 
 def reasons(block: Block) -> Iterator[str]:
@@ -130,5 +138,5 @@ def show(rows: Sequence[Row], console: Console | None = None) -> None:
 
 
 def _coloured(row: Row) -> str:
-    colour = "dim" if row.bd_rate is None else "green" if row.bd_rate < 0 else "red"
+    colour = {"good": "green", "bad": "red", "none": "dim"}[tone(row)]
     return f"[{colour}]{cell(row)}[/]"

@@ -69,7 +69,7 @@ def perlin_mask(
     for octave in range(s.octaves):
         noise += 0.5**octave * _noise(shape, generator, max(scale / 2**octave, 2.0), drift, speed)
     # The number of pixels is exact: the level lies between the two neighbouring values.
-    outside = min(int(round((1 - share) * noise.size)), noise.size - 1)
+    outside = min(round((1 - share) * noise.size), noise.size - 1)
     level = np.partition(noise, outside, axis=None)[outside]
     if share <= 0:
         return torch.zeros(shape[0], 1, *shape[1:])

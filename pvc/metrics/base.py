@@ -45,7 +45,9 @@ def check_pair(reference: Tensor, decoded: Tensor, importance: Tensor | None) ->
         if clip.dtype != torch.uint8 or clip.ndim != 4 or clip.shape[1] != 3:
             raise VideoError(f"the {what} clip is {clip.dtype} {list(clip.shape)}; metrics take uint8 [T, 3, H, W]")
     if reference.shape != decoded.shape:
-        raise VideoError(f"reference {list(reference.shape)} and decoded {list(decoded.shape)} differ in size or length")
+        raise VideoError(
+            f"reference {list(reference.shape)} and decoded {list(decoded.shape)} differ in size or length"
+        )
     expected = (len(reference), 1, *reference.shape[-2:])
     if importance is not None and tuple(importance.shape) != expected:
         raise ImportanceError(f"the mask is {list(importance.shape)}, its clip needs {list(expected)}")

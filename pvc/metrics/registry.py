@@ -18,7 +18,7 @@ class Metric(Protocol):
     names: Sequence[str]
 
     def __call__(self, reference: Tensor, decoded: Tensor, importance: Tensor | None = None) -> Scores:
-        """Score ``decoded`` against ``reference`` (uint8 ``[T, 3, H, W]``), by the mask (``[T, 1, H, W]``) where it uses one."""
+        """Score ``decoded`` against ``reference`` (uint8 ``[T, 3, H, W]``), by the mask (``[T, 1, H, W]``)."""
         ...
 
 

@@ -17,11 +17,20 @@ _TABLES = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
 
 
 def save_model(model: ScaleSpaceFlow, path: str | Path, meta: dict | None = None) -> None:
-    """Write ``model`` with freshly computed coder tables; ``meta`` (steps, data, commit ...) is kept beside them."""
+    """Write ``model`` in half precision with its coder tables; ``meta`` (steps, data, commit ...) is kept beside them.
+
+    The weights are rounded first, in place, and the tables computed from the rounded ones, so that the model that is
+    loaded again is the one that was written, bit for bit.
+    """
+    learnt = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    with torch.no_grad():
+        for parameter in learnt.values():
+            parameter.copy_(parameter.half())
     model.update()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    state = {k: v.half() if k in learnt else v for k, v in state.items()}
     partial = path.with_name(path.name + ".partial")
     save_file(state, partial, metadata={"config": json.dumps(model.config), "meta": json.dumps(meta or {})})
     os.replace(partial, path)

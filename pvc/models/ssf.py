@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pvc.entropy.coder import Reader, Writer
-from pvc.entropy.condition import embed_beta
+from pvc.entropy.condition import beta_to_code, embed_beta
 from pvc.entropy.hyperprior import Hyperprior
 from pvc.errors import ConfigError
 from pvc.models import patch
@@ -77,6 +77,7 @@ class ScaleSpaceFlow(nn.Module):
         super().__init__()
         names = inspect.signature(ScaleSpaceFlow).parameters
         self.config = {k: v for k, v in locals().items() if k in names}
+        beta_to_code(beta)  # raises outside the range
         self.multirate, self.roi, self.beta = multirate, roi, beta
         self.levels, self.sigma0, self.motion_hint = levels, sigma0, motion_hint
         motion_latent = motion_latent or latent
@@ -88,10 +89,10 @@ class ScaleSpaceFlow(nn.Module):
             self.intra = make(3, 3, latent=latent)
             self.motion = make(6, 3, latent=motion_latent)
             self.residual = make(3, 3, latent=latent, extra_latent=motion_latent)
-            self.multiple = 128
+            self.multiple, self.offset = 128, 0.0
         elif transform == "patch":
             self._build_patch(partial(patch_branch, **common, beta=beta, hyper=hyper), latent, motion_latent, gain_slope)
-            self.multiple = 64
+            self.multiple, self.offset = 64, 0.5  # the block transform's lowest coefficients are centred on grey
         else:
             raise ConfigError(f"transform={transform} is not known; give conv or patch")
 
@@ -133,9 +134,9 @@ class ScaleSpaceFlow(nn.Module):
 
     def code_intra(self, x: Tensor | None, condition: Condition, channel: Channel) -> Tensor:
         """I-frame ``x`` [N, 3, H, W] (None when decoding) -> reconstruction [N, 3, H, W]."""
-        y = None if x is None else self.intra.encode(x - 0.5, condition)
+        y = None if x is None else self.intra.encode(x - self.offset, condition)
         y_hat = self.intra.scale_back(channel("intra", self.intra, y, condition), condition)
-        return self.intra.decoder(y_hat, condition.e).float() + 0.5
+        return self.intra.decoder(y_hat, condition.e).float() + self.offset
 
     def code_inter(
         self, x: Tensor | None, reference: Tensor, hint: Tensor | None, condition: Condition, channel: Channel

@@ -12,7 +12,7 @@ from pvc.models.ssf import ScaleSpaceFlow
 
 # What a multi-rate or ROI model has and a single-rate SSF has not; all of it starts without effect.
 _ADDED = (".scale", ".shift", ".mask.weight", ".rate", ".dead_zone.k")
-_TABLES = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
+_CONSTANT = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table", "bound", "scale_bound", "target")
 
 
 def warm_start(model: ScaleSpaceFlow, path: str | Path) -> None:
@@ -34,10 +34,10 @@ def warm_start(model: ScaleSpaceFlow, path: str | Path) -> None:
         state = from_compressai(state.get("state_dict", state))
     source = _ordered(state)
     target = _ordered(model.state_dict())
-    if list(source) != list(target) or any(source[k].shape != target[k].shape for k in target):
-        odd = [k for k in {**source, **target} if k not in source or k not in target]
-        odd += [k for k in target if k in source and source[k].shape != target[k].shape]
-        raise CheckpointError(f"{path} is of another architecture: {odd[0] if odd else 'order of layers'} does not fit")
+    odd = sorted(source.keys() ^ target.keys())
+    odd += [k for k in target if k in source and source[k].shape != target[k].shape]
+    if odd:
+        raise CheckpointError(f"{path} is of another architecture: {odd[0]} does not fit")
     with torch.no_grad():
         for key, tensor in source.items():
             target[key].copy_(tensor)
@@ -56,19 +56,26 @@ def _match_rate(model: ScaleSpaceFlow, beta: float, path: Path) -> None:
 
 
 def _ordered(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """State without added parts and tables, keys with running numbers in place of positions in a sequence."""
-    out, numbers = {}, {}
-    for key, tensor in state.items():
-        if key.endswith(_ADDED) or key.rsplit(".", 1)[-1] in _TABLES:
-            continue
+    """State without added parts and tables, with the rank of a layer in place of its position in a sequence."""
+    keys = [k for k in state if not k.endswith(_ADDED) and k.rsplit(".", 1)[-1] not in _CONSTANT]
+    positions: dict[str, set[int]] = {}
+    for key in keys:
+        for group, number in _numbers(key):
+            positions.setdefault(group, set()).add(number)
+    ranks = {group: {n: i for i, n in enumerate(sorted(found))} for group, found in positions.items()}
+    out = {}
+    for key in keys:
         names = key.split(".")
-        for i, name in enumerate(names):
-            if name.isdigit():
-                group = ".".join(names[:i])
-                order = numbers.setdefault(group, {})
-                names[i] = str(order.setdefault(name, len(order)))
-        out[".".join(names)] = tensor
+        for group, number in _numbers(key):
+            names[group.count(".") + 1] = str(ranks[group][number])
+        out[".".join(names)] = state[key]
     return out
+
+
+def _numbers(key: str) -> list[tuple[str, int]]:
+    """(what comes before it, number) for each number in a dotted key."""
+    names = key.split(".")
+    return [(".".join(names[:i]), int(name)) for i, name in enumerate(names) if name.isdigit()]
 
 
 def from_compressai(state: dict[str, Tensor]) -> dict[str, Tensor]:

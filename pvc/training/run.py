@@ -1,5 +1,7 @@
 """One training run from its configuration: build, resume, fit, release."""
 
+import logging
+import sys
 from pathlib import Path
 
 import torch
@@ -13,6 +15,7 @@ from pvc.errors import CheckpointError, ConfigError
 from pvc.models.checkpoint import save_model
 from pvc.models.warm_start import warm_start
 from pvc.paths import find_checkpoints
+from pvc.training.pictures import Pictures
 
 FINAL = "model.safetensors"
 
@@ -33,6 +36,7 @@ def train(cfg: DictConfig, out: Path) -> Path:
         ConfigError: ``out`` already holds a run and ``resume`` is not set, or a value is out of range.
         CheckpointError: the checkpoint to start or resume from does not fit.
     """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its notes on devices and products
     torch.set_float32_matmul_precision("high")
     seed_everything(cfg.seed, verbose=False)
     folder = out / "checkpoints"
@@ -55,9 +59,15 @@ def train(cfg: DictConfig, out: Path) -> Path:
         enable_version_counter=False,
     )
     loggers = [CSVLogger(out, "logs"), *(instantiate(logger) for logger in (cfg.logger or {}).values())]
-    callbacks = [keep, RichProgressBar()]
+    callbacks = [keep, RichProgressBar(), Pictures(out / "pictures", cfg.pictures_every)]
     trainer: Trainer = instantiate(cfg.trainer, logger=loggers, callbacks=callbacks, default_root_dir=str(out))
-    trainer.fit(module, data, ckpt_path=newest, weights_only=True)
+    try:
+        trainer.fit(module, data, ckpt_path=newest, weights_only=True)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        if not trainer.interrupted:
+            raise
+        print(f"pvc: the last checkpoint is in {folder}; the same command with resume=true goes on", file=sys.stderr)
+        raise KeyboardInterrupt from None
     final = out / FINAL
     if trainer.is_global_zero:
         trainer.save_checkpoint(folder / f"step={trainer.global_step}.ckpt")

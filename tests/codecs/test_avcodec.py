@@ -130,5 +130,5 @@ def test_a_map_is_refused_and_not_ignored():
 
 
 def test_unknown_codec_says_what_there_is():
-    with pytest.raises(ConfigError, match="x264.*x265"):
+    with pytest.raises(ConfigError, match=r"x264.*x265"):
         load_codec("x266")

@@ -60,7 +60,7 @@ def test_a_cache_entry_that_was_cut_is_made_again(folder, tmp_path):
 
 def test_a_cache_that_cannot_be_written_says_so(folder, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="data.source.cache"):
+    with pytest.raises(DataError, match=r"data\.source\.cache"):
         folder(cache=tmp_path / "file").train()
 
 
@@ -75,7 +75,7 @@ def test_validation_scenes_by_name(folder):
 
 
 def test_unknown_validation_scenes_are_an_error_that_names_them(folder):
-    with pytest.raises(DataError, match="data.source.val .*: x, y"):
+    with pytest.raises(DataError, match=r"data\.source\.val .*: x, y"):
         folder(val=["a", "x", "y"])
 
 

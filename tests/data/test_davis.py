@@ -21,15 +21,15 @@ def test_chosen_objects(davis_folder):
 def test_lists_of_both_years(davis_folder):
     assert [s.name for s in Davis(davis_folder, year=2016).val()] == ["swan", "goat"]
     assert [s.name for s in Davis(davis_folder, year=2017).train()] == ["swan"]
-    with pytest.raises(DataError, match="ImageSets/2016/train.txt or ImageSets/480p/train.txt"):
+    with pytest.raises(DataError, match=r"ImageSets/2016/train\.txt or ImageSets/480p/train\.txt"):
         Davis(davis_folder, year=2016).train()
 
 
 def test_lists_of_pairs(davis_folder):
     folder = davis_folder / "ImageSets" / "480p"
     folder.mkdir()
-    pairs = [f"/JPEGImages/480p/{n}/0000{i}.jpg /Annotations/480p/{n}/0000{i}.png" for n in ("goat", "swan") for i in (0, 1)]
-    (folder / "train.txt").write_text("\n".join(pairs))
+    frames = [f"480p/{name}/0000{i}" for name in ("goat", "swan") for i in (0, 1)]
+    (folder / "train.txt").write_text("".join(f"/JPEGImages/{f}.jpg /Annotations/{f}.png\n" for f in frames))
     assert [s.name for s in Davis(davis_folder, year=2016).train()] == ["goat", "swan"]
 
 
@@ -43,7 +43,7 @@ def test_a_missing_sequence_is_named_or_skipped(davis_folder):
 
 def test_a_missing_annotation(davis_folder):
     (davis_folder / "Annotations/480p/goat/00003.png").unlink()
-    with pytest.raises(ImportanceError, match="goat has 3 annotations but .*goat has 4 frames"):
+    with pytest.raises(ImportanceError, match=r"goat has 3 annotations but .*goat has 4 frames"):
         Davis(davis_folder).val()
 
 

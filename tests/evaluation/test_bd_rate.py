@@ -71,15 +71,22 @@ def test_overlap_is_a_share_of_the_shorter_curve():
     assert bd_rate(CURVE, apart).overlap == 0 and bd_rate(CURVE, apart).percent is None
 
 
-@pytest.mark.parametrize("bad", [{"method": "cubic"}, {"min_overlap": 0.0}, {"min_overlap": 1.1}, {"min_overlap": math.nan}])
+@pytest.mark.parametrize(
+    "bad", [{"method": "cubic"}, {"min_overlap": 0.0}, {"min_overlap": 1.1}, {"min_overlap": math.nan}]
+)
 def test_bad_settings_are_named(bad):
-    with pytest.raises(ConfigError, match="bd."):
+    with pytest.raises(ConfigError, match=r"bd\."):
         Settings(**bad)
 
 
 @pytest.mark.parametrize(
     ("name", "published"),
-    [("ssf2020-mse-ans-vimeo", 93.85), ("ssf2020-from-authors", 36.7), ("x265-medium-tune-zerolatency", -34.85), ("VTM-v15.0-lowdelay", -73.7)],
+    [
+        ("ssf2020-mse-ans-vimeo", 93.85),
+        ("ssf2020-from-authors", 36.7),
+        ("x265-medium-tune-zerolatency", -34.85),
+        ("VTM-v15.0-lowdelay", -73.7),
+    ],
 )
 @pytest.mark.parametrize("method", ["pchip", "akima"])
 def test_published_curves_give_the_published_numbers(shared_clips, name, published, method):

@@ -96,7 +96,7 @@ def test_metric_families_come_by_name():
     scores = measure(load_metrics(["psnr", "ms_ssim"]), reference, decoded, None)
     assert set(scores.values) == {"psnr"}
     assert "161x161" in scores.unavailable["ms_ssim"]
-    with pytest.raises(ConfigError, match="psmr.*ms_ssim, psnr"):
+    with pytest.raises(ConfigError, match=r"psmr.*ms_ssim, psnr"):
         load_metrics(["psmr"])
     with pytest.raises(ConfigError, match="empty"):
         load_metrics([])

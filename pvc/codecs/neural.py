@@ -1,0 +1,130 @@
+"""Trained models as codecs: real bytes out, frames decoded from bytes."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pvc.codecs.base import Point, beta_alpha_points
+from pvc.entropy.condition import beta_to_code, code_to_beta
+from pvc.entropy.container import Frame, Header, pack_frame, unpack_frames, unpack_header
+from pvc.errors import BitstreamError, ConfigError
+from pvc.importance import check_map
+from pvc.models.checkpoint import fingerprint, load_model
+
+
+class NeuralCodec:
+    """One checkpoint, or several single-rate ones that differ only in beta, behind the interface of every codec.
+
+    Args:
+        checkpoints: files written by ``pvc train``.
+        device: where the model runs. gop: frames from one I-frame to the next, >= 1.
+
+    ``betas`` are the rates of single-rate checkpoints, None for a multi-rate model, which takes any beta.
+    """
+
+    def __init__(self, checkpoints: Sequence[str | Path] | str | Path, device: str = "cpu", gop: int = 12):
+        paths = [Path(p) for p in ([checkpoints] if isinstance(checkpoints, str | Path) else checkpoints)]
+        if not 1 <= gop <= 65535:
+            raise ConfigError(f"gop={gop} is out of range; give 1 (all I-frames) to 65535")
+        self.device, self.gop = torch.device(device), gop
+        models = [load_model(p, device) for p in paths]
+        if len(models) > 1 and any(m.multirate for m in models):
+            raise ConfigError(f"{', '.join(p.stem for p in paths)}: only single-rate checkpoints can form one codec")
+        self.name = paths[0].stem if len(paths) == 1 else paths[0].stem.rpartition("-")[0]
+        if len(paths) > 1 and self.name.endswith("e"):  # the rate of ssf-tiny-1e-4 has a hyphen of its own
+            self.name = self.name.rpartition("-")[0]
+        self.supports_importance = models[0].roi
+        self._models = {fingerprint(m): m for m in models}
+        self._by_beta = None if models[0].multirate else {beta_to_code(m.beta): m for m in models}
+        self.betas = None if self._by_beta is None else sorted(m.beta for m in models)
+        self.meta: dict[str, Any] = {"fingerprints": sorted(self._models)}
+
+    def points(self, settings: Mapping[str, Any]) -> list[Point]:
+        """Its trained betas, or ``settings["beta"]``, with every ``settings["u_alpha"]`` if it has an ROI input."""
+        return beta_alpha_points(self.betas, self.supports_importance, settings)
+
+    def encode(
+        self, clip: Tensor, point: Mapping[str, float], importance: Tensor | None = None, *, fps: Fraction = Fraction(30)
+    ) -> bytes:
+        """Code ``clip`` (uint8 ``[T, 3, H, W]``) at ``point["beta"]`` with q = ``importance`` (``[T, 1, H, W]``)."""
+        if importance is not None:
+            check_map(importance, clip)
+        maps = None if importance is None else iter(importance)
+        return b"".join(self.encode_frames(clip, point, maps, fps=fps, count=len(clip), size=clip.shape[-2:]))
+
+    def encode_frames(
+        self,
+        frames: Iterable[Tensor],
+        point: Mapping[str, float],
+        importance: Iterator[Tensor] | None = None,
+        *,
+        fps: Fraction,
+        count: int,
+        size: tuple[int, int],
+    ) -> Iterator[bytes]:
+        """As :meth:`encode`, frame by frame in constant memory: the header, then one chunk for each frame.
+
+        Args:
+            frames: uint8 ``[3, H, W]``, ``count`` of them, of ``size`` (H, W). importance: q ``[1, H, W]`` for each.
+        """
+        if importance is not None and not self.supports_importance:
+            raise ConfigError(f"{self.name} takes no importance map; use a model with ROI, or leave the map out")
+        code = beta_to_code(point["beta"])
+        model = self._model_for(code)
+        name = self.name if self.betas is None or len(self.betas) == 1 else f"{self.name}-{_short(model.beta)}"
+        fps = Fraction(fps).limit_denominator(2**32 - 1)
+        if max(size) > 65535:
+            raise ConfigError(f"frames of {size[1]}x{size[0]} are too large; the format holds up to 65535 a side")
+        yield Header(name, fingerprint(model), size[1], size[0], str(fps), self.gop, count).pack()
+        reference = previous = sent = None
+        for i, frame in enumerate(frames):
+            x = model.pad(frame[None].to(self.device).float() / 255)
+            q = None if importance is None else model.pad(next(importance)[None].to(self.device).float())
+            key = i % self.gop == 0
+            data, reference = model.encode_frame(x, code_to_beta(code), q, None if key else reference, previous)
+            yield pack_frame(Frame(key, code, data), sent)
+            previous, sent = x, code
+
+    def decode(self, data: bytes) -> Tensor:
+        """The clip (uint8 ``[T, 3, H, W]``) of a stream.
+
+        Raises:
+            BitstreamError: damaged, cut short, or written by another model.
+        """
+        return torch.stack(list(self.decode_frames(data)))
+
+    def decode_frames(self, data: bytes) -> Iterator[Tensor]:
+        """Frames uint8 ``[3, H, W]`` one by one; all whole frames come before the error of a damaged one."""
+        header, position = unpack_header(data)
+        model = self._models.get(header.fingerprint)
+        if model is None:
+            raise BitstreamError(
+                f"the stream was written by {header.model} ({header.fingerprint}), not by {self.name} "
+                f"({', '.join(self._models)}); decode it with that checkpoint"
+            )
+        shape = [-(-n // model.multiple) * model.multiple for n in (header.height, header.width)]
+        reference = None
+        for frame in unpack_frames(data, position, header.frames):
+            reference = model.decode_frame(
+                frame.data, code_to_beta(frame.beta_code), tuple(shape), None if frame.key else reference
+            )
+            out = reference[0, :, : header.height, : header.width]
+            yield (out * 255).round().to(torch.uint8).cpu()
+
+    def _model_for(self, code: int):
+        if self._by_beta is None:
+            return next(iter(self._models.values()))
+        if code not in self._by_beta:
+            have = ", ".join(_short(b) for b in self.betas)
+            raise ConfigError(f"{self.name} was trained for beta={have}, not {_short(code_to_beta(code))}; give one of them")
+        return self._by_beta[code]
+
+
+def _short(beta: float) -> str:
+    """1e-4 rather than 0.0001, as in checkpoint names."""
+    mantissa, exponent = f"{beta:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

@@ -1,0 +1,152 @@
+"""What SSF and MR-MD-SSF promise."""
+
+import pytest
+import torch
+
+from pvc.errors import CheckpointError, ConfigError
+from pvc.models.checkpoint import fingerprint, load_model, read_model_info, save_model
+from pvc.models.warm_start import from_compressai, warm_start
+from tests.models.conftest import make, wake
+
+KINDS = ("conv", "patch")
+BETAS = (1e-4, 7e-4, 1.28e-2)
+
+
+def full(beta: float, n: int = 1) -> torch.Tensor:
+    return torch.full((n,), beta)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mr_md_ssf_starts_as_the_ssf_it_continues_bit_for_bit(kind, clip, tmp_path):
+    ssf = make(kind, beta=4e-4)
+    save_model(ssf, tmp_path / "ssf.safetensors")
+    ssf = load_model(tmp_path / "ssf.safetensors")
+    model = make(kind, seed=5, multirate=True, roi=True, beta=4e-4)
+    warm_start(model, tmp_path / "ssf.safetensors")
+    model.to(memory_format=torch.channels_last)  # as load_model does: convolutions differ in the last bit between layouts
+    with torch.no_grad():
+        expected = ssf(clip)
+        for beta in BETAS:
+            got = model(clip, full(beta), torch.ones(1, 3, 1, 72, 104))
+            assert torch.equal(got.x_hat, expected.x_hat)
+            assert torch.equal(got.bits, expected.bits)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("multirate, roi", [(True, False), (False, True), (True, True)])
+def test_beta_and_importance_steer_the_models_that_have_them(kind, multirate, roi, clip):
+    model = wake(make(kind, multirate=multirate, roi=roi))
+    q = torch.ones(1, 3, 1, 72, 104)
+    low = q.clone()
+    low[..., :52] = 0.2
+    with torch.no_grad():
+        base = model(clip, full(1e-3), q).x_hat
+        assert torch.equal(model(clip, full(1e-3)).x_hat, base)  # no map is a map of ones
+        assert torch.equal(model(clip, full(1e-2), q).x_hat, base) != multirate
+        assert torch.equal(model(clip, full(1e-3), low).x_hat, base) != roi
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_multirate_model_needs_beta(kind, clip):
+    with pytest.raises(ConfigError, match="beta"):
+        make(kind, multirate=True)(clip)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(1, 1), (17, 131), (128, 64)])
+def test_any_size_comes_back_in_its_size(kind, size):
+    with torch.no_grad():
+        coded = make(kind)(torch.rand(2, 2, 3, *size))
+    assert coded.x_hat.shape == (2, 2, 3, *size)
+    assert coded.flow.shape == (2, 1, 2, *size)
+    assert coded.bits.shape == (2, 2) and (coded.bits > 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_decoder_rebuilds_what_the_encoder_saw(kind, clip):
+    model = wake(make(kind, multirate=True, roi=True))
+    model.update()
+    x, reference, previous = model.pad(clip), None, None
+    q = torch.rand(1, 1, *x.shape[-2:])
+    decoded = None
+    for t in range(3):
+        data, reference = model.encode_frame(x[:, t], 1e-3, q, reference, previous)
+        decoded = model.decode_frame(data, 1e-3, tuple(x.shape[-2:]), decoded)
+        assert torch.equal(decoded, reference)
+        previous = x[:, t]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_learns(kind, clip):
+    model = wake(make(kind, multirate=True, roi=True)).train()
+    coded = model(clip, full(1e-3), torch.rand(1, 3, 1, 72, 104))
+    (coded.bits.mean() / 1e4 + ((coded.x_hat - clip) ** 2).mean()).backward()
+    idle = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert not idle
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_model_is_the_one_that_was_written(kind, clip, tmp_path):
+    model = wake(make(kind, roi=True)).to(memory_format=torch.channels_last)
+    save_model(model, tmp_path / "m.safetensors", {"steps": 7})
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert fingerprint(loaded) == fingerprint(model)
+    assert read_model_info(tmp_path / "m.safetensors")["meta"] == {"steps": 7}
+    with torch.no_grad():
+        assert torch.equal(loaded(clip).x_hat, model(clip).x_hat)
+
+
+def test_another_model_has_another_fingerprint():
+    a, b = make("patch", seed=0), make("patch", seed=1)
+    a.update(), b.update()
+    assert fingerprint(a) != fingerprint(b)
+
+
+def test_wrong_checkpoints_are_refused_by_name(tmp_path):
+    (tmp_path / "noise.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=r"noise\.safetensors"):
+        load_model(tmp_path / "noise.safetensors")
+    save_model(make("conv"), tmp_path / "conv.safetensors")
+    with pytest.raises(CheckpointError, match="another architecture"):
+        warm_start(make("patch"), tmp_path / "conv.safetensors")
+    with pytest.raises(CheckpointError, match="does not exist"):
+        warm_start(make("patch"), tmp_path / "nothing.safetensors")
+    with pytest.raises(CheckpointError, match="beta"):
+        warm_start(make("conv", multirate=True, beta=1e-3), tmp_path / "conv.safetensors")
+
+
+def test_gains_follow_beta_where_another_rate_is_continued(tmp_path):
+    save_model(make("patch", beta=4e-4), tmp_path / "m.safetensors")
+    model = make("patch", beta=1.6e-3, gain_slope=-0.5)
+    warm_start(model, tmp_path / "m.safetensors")
+    start = load_model(tmp_path / "m.safetensors")
+    assert torch.allclose(model.intra.gain(None), start.intra.gain(None) / 2, rtol=1e-3)
+    assert torch.allclose(model.motion.gain(None), start.motion.gain(None))
+
+
+def test_weights_of_compressai_are_converted_to_pixels(tmp_path):
+    """At 256x256, where its normalised coordinates were learnt, the converted model is CompressAI's."""
+    from compressai.models.video import ScaleSpaceFlow as Theirs
+
+    from pvc.models.ssf import ScaleSpaceFlow
+
+    torch.manual_seed(0)
+    theirs = Theirs().eval()
+    with torch.no_grad():
+        theirs.motion_decoder[6].weight.mul_(0.05)  # motion of a few pixels instead of half the frame
+        for p in theirs.res_hyperprior.parameters():
+            p.add_(0.01)
+    torch.save(theirs.state_dict(), tmp_path / "ssf2020.pth.tar")
+    ours = ScaleSpaceFlow().eval()
+    warm_start(ours, tmp_path / "ssf2020.pth.tar")
+    frames = torch.rand(1, 2, 3, 256, 256)
+    with torch.no_grad():
+        x_hat, _ = theirs.forward_keyframe(frames[:, 0])
+        motion = theirs.motion_decoder(theirs.motion_encoder(frames.flatten(1, 2)))
+        expected = theirs.forward_prediction(x_hat, motion)
+        coded = ours(frames)
+        prediction, _ = ours.predict(x_hat, ours.motion.decoder(ours.motion.encoder(frames.flatten(1, 2))))
+    assert torch.allclose(coded.x_hat[:, 0], x_hat, atol=1e-4)
+    assert torch.allclose(prediction, expected, atol=1e-3)
+    with pytest.raises(CheckpointError, match="ssf2020"):
+        from_compressai({})

@@ -1,0 +1,58 @@
+"""Flow is in pixels: the same motion means the same at every size."""
+
+import pytest
+import torch
+
+from pvc.models.motion import estimate_flow
+from pvc.models.warp import scale_space, warp
+
+
+def flow_of(x: float, y: float, h: int, w: int) -> torch.Tensor:
+    return torch.tensor([x, y]).view(1, 2, 1, 1).expand(1, 2, h, w)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 192), (256, 128)])
+def test_zero_flow_is_the_identity(size):
+    x = torch.rand(2, 3, *size)
+    zero = torch.zeros(2, 2, *size)
+    assert torch.allclose(warp(scale_space(x), zero, zero[:, :1]), x, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 192), (256, 128)])
+def test_flow_is_in_pixels_at_every_size(size):
+    x = torch.rand(1, 3, *size)
+    moved = warp(scale_space(x), flow_of(5, -3, *size), torch.zeros(1, 1, *size))
+    assert torch.allclose(moved[..., 3:, :-5], x[..., :-3, 5:], atol=1e-4)
+
+
+def test_pixels_outside_take_the_border():
+    x = torch.rand(1, 3, 64, 64)
+    moved = warp(scale_space(x), flow_of(100, 0, 64, 64), torch.zeros(1, 1, 64, 64))
+    assert torch.allclose(moved, x[..., -1:].expand_as(x), atol=1e-4)
+
+
+def test_higher_levels_are_smoother_and_keep_the_mean():
+    x = torch.rand(1, 3, 128, 128)
+    volume = scale_space(x, levels=5)
+    assert volume.shape == (1, 3, 6, 128, 128)
+    spread = volume.flatten(3).std(-1)[0].mean(0)
+    assert (spread[1:] < spread[:-1]).all()
+    assert torch.allclose(volume.mean((0, 1, 3, 4)), x.mean().expand(6), atol=2e-2)
+
+
+def test_the_scale_field_picks_the_level():
+    volume = scale_space(torch.rand(1, 3, 64, 64))
+    zero = torch.zeros(1, 2, 64, 64)
+    for level in (1, 4, 5):
+        out = warp(volume, zero, torch.full((1, 1, 64, 64), float(level)))
+        assert torch.allclose(out, volume[:, :, level], atol=1e-4)
+    between = warp(volume, zero, torch.full((1, 1, 64, 64), 2.5))
+    assert torch.allclose(between, (volume[:, :, 2] + volume[:, :, 3]) / 2, atol=1e-4)
+
+
+def test_the_motion_estimate_points_from_the_current_frame_into_the_reference():
+    torch.manual_seed(0)
+    big = torch.nn.functional.interpolate(torch.rand(1, 3, 24, 24), (136, 136), mode="bicubic").clamp(0, 1)
+    reference, current = big[..., 4:132, 4:132], big[..., 2:130, 7:135]  # current(p) = reference(p + (3, -2))
+    flow = estimate_flow(current, reference)[0, :, 32:96, 32:96].mean((1, 2))
+    assert torch.allclose(flow, torch.tensor([3.0, -2.0]), atol=0.3)
