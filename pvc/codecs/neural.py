@@ -48,7 +48,12 @@ class NeuralCodec:
         return beta_alpha_points(self.betas, self.supports_importance, settings)
 
     def encode(
-        self, clip: Tensor, point: Mapping[str, float], importance: Tensor | None = None, *, fps: Fraction = Fraction(30)
+        self,
+        clip: Tensor,
+        point: Mapping[str, float],
+        importance: Tensor | None = None,
+        *,
+        fps: Fraction = Fraction(30),
     ) -> bytes:
         """Code ``clip`` (uint8 ``[T, 3, H, W]``) at ``point["beta"]`` with q = ``importance`` (``[T, 1, H, W]``)."""
         if importance is not None:
@@ -120,7 +125,9 @@ class NeuralCodec:
             return next(iter(self._models.values()))
         if code not in self._by_beta:
             have = ", ".join(_short(b) for b in self.betas)
-            raise ConfigError(f"{self.name} was trained for beta={have}, not {_short(code_to_beta(code))}; give one of them")
+            raise ConfigError(
+                f"{self.name} was trained for beta={have}, not {_short(code_to_beta(code))}; give one of them"
+            )
         return self._by_beta[code]
 
 

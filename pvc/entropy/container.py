@@ -55,12 +55,16 @@ def unpack_header(data: bytes) -> tuple[Header, int]:
         BitstreamError: not a .pvc stream, of a newer version, cut short, or damaged.
     """
     if data[:4] != MAGIC:
-        raise BitstreamError("this is not a .pvc stream (its first bytes are others); give a file that `pvc encode` wrote")
+        raise BitstreamError(
+            "this is not a .pvc stream (its first bytes are others); give a file that `pvc encode` wrote"
+        )
     if len(data) < 4 + _HEADER.size:
         raise BitstreamError("the stream ends inside its header; nothing of it can be decoded")
     version, fingerprint, width, height, num, den, gop, frames, length = _HEADER.unpack_from(data, 4)
     if version != VERSION:
-        raise BitstreamError(f"the stream has format version {version} and this pvc reads version {VERSION}; update pvc")
+        raise BitstreamError(
+            f"the stream has format version {version} and this pvc reads version {VERSION}; update pvc"
+        )
     end = 4 + _HEADER.size + length
     if len(data) < end + 2:
         raise BitstreamError("the stream ends inside its header; nothing of it can be decoded")

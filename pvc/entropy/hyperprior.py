@@ -4,11 +4,11 @@ import math
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
-from compressai.ops import LowerBound
+from compressai.ops import LowerBound, quantize_ste
 from torch import Tensor, nn
 
 from pvc.entropy import exact
-from pvc.entropy.quantise import DeadZone, quantize_ste
+from pvc.entropy.quantise import DeadZone
 from pvc.entropy.condition import Conditioned
 
 # 64 standard deviations, even in the logarithm, as in CompressAI.
@@ -47,7 +47,7 @@ class Hyperprior(nn.Module):
         scale: z -> standard deviation, or its table level when ``log_scale``; must be a net that
             :func:`pvc.entropy.exact.run` knows.
         latent, hyper: channels M and Z.
-        dead_zone: thresholds applied to y before z is formed and to y - mean before rounding.
+        dead_zone: how y - mean is quantised, and y before z is formed from it; None is plain rounding.
     """
 
     def __init__(
@@ -69,11 +69,13 @@ class Hyperprior(nn.Module):
         self.factorized = FactorizedPrior(hyper)
         self.gaussian = GaussianConditional(None)
 
-    def _gate(self, y: Tensor, tau: Tensor | None) -> Tensor:
-        return y if self.dead_zone is None else self.dead_zone(y, tau)
+    def _hyper_latent(self, y: Tensor, q: Tensor | None, e: Tensor | None) -> Tensor:
+        """z from y, or from what the dead zone leaves of y, so that z knows where the zeros are."""
+        return self.encoder(y if self.dead_zone is None else self.dead_zone(y, self.dead_zone.threshold(q)), e)
 
-    def _tau(self, q: Tensor | None) -> Tensor | None:
-        return None if self.dead_zone is None else self.dead_zone.threshold(q)
+    def _quantise(self, v: Tensor, q: Tensor | None) -> Tensor:
+        """Symbols of ``v`` = y - mean."""
+        return quantize_ste(v) if self.dead_zone is None else self.dead_zone(v, self.dead_zone.threshold(q))
 
     def _standard_deviation(self, z_hat: Tensor, e: Tensor | None) -> Tensor:
         out = self.bound(self.scale(z_hat, e))
@@ -82,20 +84,20 @@ class Hyperprior(nn.Module):
     def forward(self, y: Tensor, q: Tensor | None = None, e: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Quantised latent [N, M, h, w] (rounded, gradient straight through) and estimated bits [N].
 
-        In training bits are those of uniform noise instead of rounding; in evaluation those of the symbols.
+        In training, z's bits are those of uniform noise instead of rounding, and so are y's without a dead zone; in
+        evaluation they are those of the symbols.
         """
-        tau = self._tau(q)
-        z = self.encoder(self._gate(y, tau), e)
+        z = self._hyper_latent(y, q, e)
         _, z_likelihood = self.factorized(z)
         medians = self._medians()
         z_hat = quantize_ste(z - medians) + medians
         mean, std = self.mean(z_hat, e), self._standard_deviation(z_hat, e)
-        residual = self._gate(y - mean, tau)
-        rounded = quantize_ste(residual)
-        noisy = residual + torch.empty_like(residual).uniform_(-0.5, 0.5) if self.training else rounded
-        likelihood = self.gaussian.likelihood_lower_bound(self.gaussian._likelihood(noisy, std))
+        symbols = self._quantise(y - mean, q)
+        noise = self.training and self.dead_zone is None
+        coded = y - mean + torch.empty_like(y).uniform_(-0.5, 0.5) if noise else symbols
+        likelihood = self.gaussian.likelihood_lower_bound(self.gaussian._likelihood(coded, std))
         bits = -(torch.log2(likelihood).flatten(1).sum(1) + torch.log2(z_likelihood).flatten(1).sum(1))
-        return rounded + mean, bits
+        return symbols + mean, bits
 
     def _medians(self) -> Tensor:
         return self.factorized.quantiles[:, 0, 1].detach()[None, :, None, None]
@@ -122,12 +124,10 @@ class Hyperprior(nn.Module):
 
     def compress(self, y: Tensor, q: Tensor | None, e: Tensor | None, writer) -> Tensor:
         """Write y [1, M, h, w] with ``writer`` (:class:`pvc.entropy.coder.Writer`); returns what the decoder will have."""
-        tau = self._tau(q)
-        z = self.encoder(self._gate(y, tau), e)
+        z = self._hyper_latent(y, q, e)
         z_symbols = torch.round(z - self._medians()).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
         mean, indexes = self._tables(z_symbols, e)
-        residual = self._gate(y - mean, tau)
-        symbols = torch.round(residual).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
+        symbols = self._quantise(y - mean, q).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
         writer.put(z_symbols, self._z_indexes(z.shape[-2:]), self.factorized)
         writer.put(symbols, indexes, self.gaussian)
         return symbols.to(mean.dtype) + mean

@@ -1,32 +1,48 @@
-"""Rounding in training and the importance-driven dead zone."""
+"""Rounding with a dead zone that widens where the importance is low; the decoder need not know it."""
 
 import torch
-from compressai.ops import quantize_ste
 from torch import Tensor, nn
 
-__all__ = ["DeadZone", "quantize_ste"]
+
+class _Round(torch.autograd.Function):
+    """Forward: the symbols. Backward: the gradient, but nothing for symbols that are zero (unless ``straight``).
+
+    A straight-through gradient tells the encoder that raising a value below the threshold lowers the distortion. It does
+    not, and at low rates, where most values are below, such a codec learns to spend far too many bits.
+    """
+
+    @staticmethod
+    def forward(ctx, v: Tensor, threshold: Tensor, rounding: float, straight: bool) -> Tensor:
+        symbols = torch.sign(v) * torch.floor(v.abs() + rounding)
+        symbols = torch.where(v.abs() < threshold, torch.zeros_like(v), symbols)
+        ctx.straight = straight
+        ctx.save_for_backward(symbols)
+        return symbols
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (symbols,) = ctx.saved_tensors
+        return grad if ctx.straight else grad * (symbols != 0), None, None, None
 
 
 class DeadZone(nn.Module):
-    """Soft threshold before rounding, wider where the importance q is low; the decoder need not know it.
+    """Quantiser ``sign(v) floor(|v| + rounding)``, zero below a threshold that depends on the importance q.
 
-    ``y * sigmoid((|y| - tau) / 0.15)`` with ``tau = tau0 + k (60^((1 - q) / 2) - 1)`` for each channel: the
-    quantiser step that suits a distortion weight w = 60^(q - 1) grows as w^(-1/2). At q = 1 the second term is zero.
-    Thresholds are in units of the rounding step and are learnt.
+    The threshold is ``(1 - rounding) 60^((1 - q) / 2)`` steps: the quantiser step that suits a distortion weight
+    w = 60^(q - 1) grows as w^(-1/2). At q = 1 it is the quantiser's own. ``rounding`` is 1/3 for intra and 1/6 for inter
+    latents, as in the H.264 reference encoder; 1/2 would be plain rounding. ``straight`` passes the gradient of zeros
+    too, for latents that have to find out first what to be.
     """
 
-    def __init__(self, channels: int, roi: bool, tau0: float = 0.4, k: float = 0.6):
+    def __init__(self, rounding: float, straight: bool = False):
         super().__init__()
-        self.tau0 = nn.Parameter(torch.full((channels,), tau0))
-        self.k = nn.Parameter(torch.full((channels,), k)) if roi else None
+        self.rounding, self.straight = rounding, straight
 
     def threshold(self, q: Tensor | None) -> Tensor:
-        """tau [N, C, h, w] (or [C, 1, 1] without ROI) for ``q`` [N, 1, h, w] on the latent's grid."""
-        tau = self.tau0[:, None, None]
-        if self.k is None:
-            return tau
-        return tau + self.k[:, None, None] * (60 ** ((1 - q) / 2) - 1)
+        """[N, 1, h, w] for ``q`` [N, 1, h, w] on the latent's grid; a scalar without ROI. In rounding steps."""
+        whole = torch.tensor(1 - self.rounding)
+        return whole if q is None else whole.to(q.device) * 60 ** ((1 - q) / 2)
 
-    def forward(self, y: Tensor, tau: Tensor) -> Tensor:
-        """``y`` [N, C, h, w] with ``tau`` from :meth:`threshold`."""
-        return y * torch.sigmoid((y.abs() - tau) / 0.15)
+    def forward(self, v: Tensor, threshold: Tensor) -> Tensor:
+        """``v`` [N, C, h, w] -> symbols, whole numbers in float."""
+        return _Round.apply(v, threshold.to(v.device), self.rounding, self.straight)

@@ -11,9 +11,10 @@ from pvc.importance import distortion_weight
 
 
 class RateDistortion(nn.Module):
-    """``beta R + D_ROI + D_BG / alpha`` (equation 2), written for any map q: ``beta R + mean(60^(q - 1) (x - x_hat)^2)``.
+    """``beta R + D_ROI + D_BG / alpha`` (equation 2).
 
-    For the paper's mask q = (1 - m) u_alpha + m the weight is 1 in the ROI and 1 / alpha outside (equations 3 to 5).
+    Written for any map q it is ``beta R + mean(60^(q - 1) (x - x_hat)^2)``. For the paper's mask
+    q = (1 - m) u_alpha + m the weight is 1 in the ROI and 1 / alpha outside (equations 3 to 5).
 
     Args:
         beta_power: divides each clip's loss by (beta / 1e-3)^beta_power, so that high rates and low rates pull with

@@ -31,17 +31,18 @@ class Condition:
 class Gain(nn.Module):
     """Factor per channel before rounding, its inverse after it; per beta too when multi-rate.
 
-    Starts at ``start`` [C] and, for a multi-rate model that continues a single-rate one of rate ``beta``, follows
-    (beta' / beta)^slope, because the quantiser step that suits beta grows as its square root (slope -1/2).
+    ``start`` [C] at ``beta``; a multi-rate model follows (beta' / beta)^slope, because the quantiser step that suits
+    beta grows as its square root (slope -1/2). Not learnt: gradients through rounding favour ever finer steps.
     """
 
     def __init__(self, start: Tensor, multirate: bool, beta: float, slope: float):
         super().__init__()
-        self.log = nn.Parameter(start.log())
+        self.log = nn.Parameter(start.log(), requires_grad=False)
         self.rate, self.slope = None, slope
         if multirate:
             bins = torch.linspace(math.log(BETA_MIN), math.log(BETA_MAX), BINS)
-            self.rate = nn.Parameter((slope * (bins - math.log(beta)))[:, None].expand(-1, len(start)).clone())
+            rate = (slope * (bins - math.log(beta)))[:, None].expand(-1, len(start)).clone()
+            self.rate = nn.Parameter(rate, requires_grad=False)
 
     def forward(self, e: Tensor | None) -> Tensor:
         """[N or 1, C, 1, 1]."""
@@ -83,11 +84,10 @@ def conv_branch(
 
 
 def _upsampling(hyper: int, width: int, latent: int, multirate: bool, activation) -> Conditioned:
-    """z at 1/64 -> [N, latent] at 1/16, from layers that can be evaluated exactly."""
+    """z at 1/32 -> [N, latent] at 1/16, from layers that can be evaluated exactly."""
     layers: list[nn.Module] = [nn.Conv2d(hyper, width, 3, padding=1)]
-    for _ in range(2):
-        layers += [activation(), *([BetaCondition(width)] if multirate else [])]
-        layers += [nn.Conv2d(width, 4 * width, 1), nn.PixelShuffle(2)]
+    layers += [activation(), *([BetaCondition(width)] if multirate else [])]
+    layers += [nn.Conv2d(width, 4 * width, 1), nn.PixelShuffle(2)]
     layers += [activation(), *([BetaCondition(width)] if multirate else []), nn.Conv2d(width, latent, 3, padding=1)]
     return Conditioned(layers)
 
@@ -107,7 +107,7 @@ def patch_branch(
     roi: bool,
     beta: float,
     slope: float,
-    dead_zone: float,
+    dead_zone: DeadZone,
     extra_latent: int = 0,
     context: int = 0,
 ) -> Branch:
@@ -116,9 +116,8 @@ def patch_branch(
     ``deviation`` [latent] is what the latents spread like before the gain; it starts the entropy model.
     """
     down = [nn.Conv2d(latent, width, 3, padding=1)]
-    for last in (width, hyper):
-        down += [nn.LeakyReLU(0.125), *([BetaCondition(width)] if multirate else [])]
-        down += [nn.Conv2d(width, last, 5, stride=2, padding=2)]
+    down += [nn.LeakyReLU(0.125), *([BetaCondition(width)] if multirate else [])]
+    down += [nn.Conv2d(width, hyper, 5, stride=2, padding=2)]
     mean = _upsampling(hyper, width, latent, multirate, nn.ReLU)
     scale = _upsampling(hyper, width, latent, multirate, nn.ReLU)
     with torch.no_grad():
@@ -126,8 +125,7 @@ def patch_branch(
             net[-1].weight.mul_(0.1)
             net[-1].bias.zero_()
         scale[-1].bias.copy_(scale_to_level((deviation * gain).clamp(min=0.15)))
-    zone = DeadZone(latent, roi, k=dead_zone)
-    prior = Hyperprior(Conditioned(down), mean, scale, latent, hyper, log_scale=True, dead_zone=zone)
+    prior = Hyperprior(Conditioned(down), mean, scale, latent, hyper, log_scale=True, dead_zone=dead_zone)
     return Branch(
         PatchEncoder(inputs, width, latent, encoder_basis, multirate=multirate, roi=roi),
         PatchDecoder(latent + extra_latent, width, outputs, decoder_basis, multirate=multirate, context=context),

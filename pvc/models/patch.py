@@ -90,8 +90,9 @@ class PatchEncoder(nn.Module):
             ]
         )
         with torch.no_grad():
-            self.linear.weight.mul_(0.01)
+            self.linear.weight.zero_()
             self.linear.weight[: len(basis)] = basis
+            self.linear.weight.requires_grad_(False)  # as the gains: see pvc.models.branch.Gain
             if self.mask is not None:
                 self.mask.weight.zero_()
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.condition import beta_to_code, embed_beta
 from pvc.entropy.hyperprior import Hyperprior
+from pvc.entropy.quantise import DeadZone
 from pvc.errors import ConfigError
 from pvc.models import patch
 from pvc.models.branch import Branch, Condition, conv_branch, patch_branch
@@ -91,23 +92,34 @@ class ScaleSpaceFlow(nn.Module):
             self.residual = make(3, 3, latent=latent, extra_latent=motion_latent)
             self.multiple, self.offset = 128, 0.0
         elif transform == "patch":
-            self._build_patch(partial(patch_branch, **common, beta=beta, hyper=hyper), latent, motion_latent, gain_slope)
-            self.multiple, self.offset = 64, 0.5  # the block transform's lowest coefficients are centred on grey
+            self._build_patch(
+                partial(patch_branch, **common, beta=beta, hyper=hyper), latent, motion_latent, gain_slope
+            )
+            self.multiple, self.offset = 32, 0.5  # the block transform's lowest coefficients are centred on grey
         else:
             raise ConfigError(f"transform={transform} is not known; give conv or patch")
 
     def _build_patch(self, make, latent: int, motion_latent: int, slope: float) -> None:
         chroma = latent // 8
         basis = patch.image_basis(latent, chroma)
-        gain = torch.full((latent,), 7 * (self.beta / 1e-3) ** -0.5)
-        image = {"latent": latent, "encoder_basis": basis, "decoder_basis": basis, "gain": gain, "slope": slope}
-        self.intra = make(3, 3, **image, deviation=patch.image_deviation(latent, chroma, 3.0), dead_zone=0.6)
+        # The step that H.264 encoders use at this trade-off: lambda = 0.134 step^2, and lambda = 3 beta here.
+        gain = torch.full((latent,), (3 * self.beta / 0.134) ** -0.5)
+        image = {"latent": latent, "encoder_basis": basis, "decoder_basis": basis, "slope": slope}
+        self.intra = make(
+            3,
+            3,
+            **image,
+            gain=1.25 * gain,  # a better first frame serves the whole group of pictures
+            deviation=patch.image_deviation(latent, chroma, 3.0),
+            dead_zone=DeadZone(1 / 3),
+        )
         self.residual = make(
             3,
             3,
             **image,
+            gain=gain,
             deviation=patch.image_deviation(latent, chroma, 0.2),
-            dead_zone=0.6,
+            dead_zone=DeadZone(1 / 6),
             extra_latent=motion_latent,
             context=3,
         )
@@ -120,7 +132,7 @@ class ScaleSpaceFlow(nn.Module):
             deviation=torch.cat((torch.ones(2), torch.full((motion_latent - 2,), 0.1))),
             gain=torch.full((motion_latent,), 4.0),
             slope=0.0,
-            dead_zone=0.1,
+            dead_zone=DeadZone(0.4, straight=True),
         )
 
     # -- one frame, the same code for training, encoding and decoding ------------------------------------------------
@@ -192,9 +204,7 @@ class ScaleSpaceFlow(nn.Module):
             reference = out
         zero = torch.zeros(n, 1, device=frames.device)
         bits = {k: torch.stack(v, 1) if v else zero.expand(n, t - 1) for k, v in parts.items()}
-        bits = {
-            k: torch.cat((v, zero.expand(n, t - 1)) if k == "intra" else (zero, v), dim=1) for k, v in bits.items()
-        }
+        bits = {k: torch.cat((v, zero.expand(n, t - 1)) if k == "intra" else (zero, v), dim=1) for k, v in bits.items()}
 
         def crop(xs: list[Tensor]) -> Tensor | None:
             return torch.stack(xs, 1)[..., :h, :w] if xs else None

@@ -11,7 +11,7 @@ from pvc.models.checkpoint import load_state, read_model_info
 from pvc.models.ssf import ScaleSpaceFlow
 
 # What a multi-rate or ROI model has and a single-rate SSF has not; all of it starts without effect.
-_ADDED = (".scale", ".shift", ".mask.weight", ".rate", ".dead_zone.k")
+_ADDED = (".scale", ".shift", ".mask.weight", ".rate")
 _CONSTANT = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table", "bound", "scale_bound", "target")
 
 
@@ -48,8 +48,10 @@ def warm_start(model: ScaleSpaceFlow, path: str | Path) -> None:
 def _match_rate(model: ScaleSpaceFlow, beta: float, path: Path) -> None:
     """Gains that were learnt at ``beta`` -> those of the model's own beta (models with gains only)."""
     if model.multirate and not math.isclose(model.beta, beta):
-        raise CheckpointError(f"{path} was trained at beta={beta:g}; a multi-rate model that starts from it needs "
-                              f"model.beta={beta:g}, not {model.beta:g}")
+        raise CheckpointError(
+            f"{path} was trained at beta={beta:g}; a multi-rate model that starts from it needs "
+            f"model.beta={beta:g}, not {model.beta:g}"
+        )
     for branch in (model.intra, model.motion, model.residual):
         if branch.gain is not None:
             branch.gain.log.data += branch.gain.slope * math.log(model.beta / beta)

@@ -85,9 +85,7 @@ class CodecModule(LightningModule):
         pixels = frames.shape[-2] * frames.shape[-1]
         logs = {"loss": parts["loss"], "bpp": parts["bpp"], "psnr": -10 * torch.log10(parts["mse"])}
         logs |= {f"bpp_{k}": v.mean() / pixels for k, v in coded.parts.items()}
-        self.log_dict(
-            {f"train/{k}": v.detach() for k, v in logs.items()}, on_step=True, on_epoch=False, batch_size=n
-        )
+        self.log_dict({f"train/{k}": v.detach() for k, v in logs.items()}, on_step=True, on_epoch=False, batch_size=n)
         self.log_dict({k: logs[k].detach() for k in ("bpp", "psnr")}, prog_bar=True, logger=False, batch_size=n)
         return parts["loss"]
 

@@ -26,7 +26,12 @@ class Pictures(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch: dict, index: int) -> None:
         """Draw, when it is time; the randomness of training is not touched."""
-        if self.every and trainer.is_global_zero and trainer.global_step % self.every == 0 and batch["frames"].size(1) > 1:
+        if (
+            self.every
+            and trainer.is_global_zero
+            and trainer.global_step % self.every == 0
+            and batch["frames"].size(1) > 1
+        ):
             self.folder.mkdir(parents=True, exist_ok=True)
             draw(module.model, batch["frames"][:1], batch["roi"][:1]).save(
                 self.folder / f"step={trainer.global_step}.png"
@@ -88,4 +93,3 @@ class RecordBits:
     def __exit__(self, *_) -> None:
         for handle in self._handles:
             handle.remove()
-

@@ -42,7 +42,9 @@ def train(cfg: DictConfig, out: Path) -> Path:
     folder = out / "checkpoints"
     newest = newest_checkpoint(folder)
     if newest and not cfg.resume:
-        raise ConfigError(f"{out} already holds a run ({newest.name}); give resume=true to go on with it, or another out")
+        raise ConfigError(
+            f"{out} already holds a run ({newest.name}); give resume=true to go on with it, or another out"
+        )
     model = instantiate(cfg.model)
     if cfg.warm_start and not newest:
         warm_start(model, _start_file(cfg.warm_start))

@@ -17,7 +17,7 @@ def test_codes_span_the_range_in_16_bits():
 
 @pytest.mark.parametrize("beta", [0, 9.9e-5, 1.3e-2, float("nan")])
 def test_beta_out_of_range_names_the_range(beta):
-    with pytest.raises(ConfigError, match="0.0001"):
+    with pytest.raises(ConfigError, match=r"0\.0001"):
         beta_to_code(beta)
 
 

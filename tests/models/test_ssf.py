@@ -23,7 +23,8 @@ def test_mr_md_ssf_starts_as_the_ssf_it_continues_bit_for_bit(kind, clip, tmp_pa
     ssf = load_model(tmp_path / "ssf.safetensors")
     model = make(kind, seed=5, multirate=True, roi=True, beta=4e-4)
     warm_start(model, tmp_path / "ssf.safetensors")
-    model.to(memory_format=torch.channels_last)  # as load_model does: convolutions differ in the last bit between layouts
+    # As load_model does: convolutions differ in the last bit between layouts.
+    model.to(memory_format=torch.channels_last)
     with torch.no_grad():
         expected = ssf(clip)
         for beta in BETAS:

@@ -1,4 +1,4 @@
-"""`pvc train` as a user runs it: resumed after a kill to the same weights, refused with one line where it cannot go on."""
+"""`pvc train` as a user runs it: a killed run resumes to the same weights; what cannot go on is refused in one line."""
 
 import csv
 import os
