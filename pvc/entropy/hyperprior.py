@@ -48,6 +48,7 @@ class Hyperprior(nn.Module):
             :func:`pvc.entropy.exact.run` knows.
         latent, hyper: channels M and Z.
         dead_zone: how y - mean is quantised, and y before z is formed from it; None is plain rounding.
+        density: conditional density of the symbols, :class:`GaussianConditional` or a subclass.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Hyperprior(nn.Module):
         *,
         log_scale: bool = False,
         dead_zone: DeadZone | None = None,
+        density: type[GaussianConditional] = GaussianConditional,
     ):
         super().__init__()
         self.encoder, self.mean, self.scale = encoder, mean, scale
@@ -67,7 +69,7 @@ class Hyperprior(nn.Module):
         self.dead_zone = dead_zone
         self.bound = LowerBound(0.0 if log_scale else SCALE_MIN)
         self.factorized = FactorizedPrior(hyper)
-        self.gaussian = GaussianConditional(None)
+        self.conditional = density(None)
 
     def _hyper_latent(self, y: Tensor, q: Tensor | None, e: Tensor | None) -> Tensor:
         """z from y, or from what the dead zone leaves of y, so that z knows where the zeros are."""
@@ -95,7 +97,7 @@ class Hyperprior(nn.Module):
         symbols = self._quantise(y - mean, q)
         noise = self.training and self.dead_zone is None
         coded = y - mean + torch.empty_like(y).uniform_(-0.5, 0.5) if noise else symbols
-        likelihood = self.gaussian.likelihood_lower_bound(self.gaussian._likelihood(coded, std))
+        likelihood = self.conditional.likelihood_lower_bound(self.conditional._likelihood(coded, std))
         bits = -(torch.log2(likelihood).flatten(1).sum(1) + torch.log2(z_likelihood).flatten(1).sum(1))
         return symbols + mean, bits
 
@@ -105,7 +107,7 @@ class Hyperprior(nn.Module):
     def update(self) -> None:
         """Compute the coder's tables from the trained densities; they are stored with the weights."""
         self.factorized.update(force=True, update_quantiles=True)
-        self.gaussian.update_scale_table(SCALE_TABLE, force=True)
+        self.conditional.update_scale_table(SCALE_TABLE, force=True)
 
     def _tables(self, z_symbols: Tensor, e: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean [1, M, h, w] and table index [1, M, h, w] from the symbols of z; the index is exact everywhere."""
@@ -129,12 +131,12 @@ class Hyperprior(nn.Module):
         mean, indexes = self._tables(z_symbols, e)
         symbols = self._quantise(y - mean, q).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
         writer.put(z_symbols, self._z_indexes(z.shape[-2:]), self.factorized)
-        writer.put(symbols, indexes, self.gaussian)
+        writer.put(symbols, indexes, self.conditional)
         return symbols.to(mean.dtype) + mean
 
     def decompress(self, hyper_shape: tuple[int, int], e: Tensor | None, reader) -> Tensor:
         """Read what :meth:`compress` wrote; ``hyper_shape`` is z's (h, w). Returns [1, M, h, w]."""
         z_symbols = reader.get(self._z_indexes(hyper_shape), self.factorized)
         mean, indexes = self._tables(z_symbols.to(self.factorized.quantiles.device), e)
-        symbols = reader.get(indexes, self.gaussian)
+        symbols = reader.get(indexes, self.conditional)
         return symbols.to(mean) + mean

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pvc.entropy.condition import BETA_MAX, BETA_MIN, BINS, BetaCondition, Conditioned
 from pvc.entropy.exact import BoundedReLU
 from pvc.entropy.hyperprior import Hyperprior, scale_to_level
+from pvc.entropy.laplace import LaplaceConditional
 from pvc.entropy.quantise import DeadZone
 from pvc.models.conv import ConvDecoder, ConvEncoder, stack
 from pvc.models.patch import PatchDecoder, PatchEncoder
@@ -125,7 +126,8 @@ def patch_branch(
             net[-1].weight.mul_(0.1)
             net[-1].bias.zero_()
         scale[-1].bias.copy_(scale_to_level((deviation * gain).clamp(min=0.15)))
-    prior = Hyperprior(Conditioned(down), mean, scale, latent, hyper, log_scale=True, dead_zone=dead_zone)
+    forms = {"log_scale": True, "dead_zone": dead_zone, "density": LaplaceConditional}
+    prior = Hyperprior(Conditioned(down), mean, scale, latent, hyper, **forms)
     return Branch(
         PatchEncoder(inputs, width, latent, encoder_basis, multirate=multirate, roi=roi),
         PatchDecoder(latent + extra_latent, width, outputs, decoder_basis, multirate=multirate, context=context),

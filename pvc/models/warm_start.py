@@ -104,7 +104,7 @@ def from_compressai(state: dict[str, Tensor]) -> dict[str, Tensor]:
         "hyper_decoder_scale.deconv1": "scale.0",
         "hyper_decoder_scale.deconv2": "scale.2",
         "hyper_decoder_scale.deconv3": "scale.4",
-        "gaussian_conditional.": "gaussian.",
+        "gaussian_conditional.": "conditional.",
     }
     out = {}
     for key, tensor in state.items():

@@ -87,7 +87,7 @@ class RecordBits:
             maps.append(-torch.log2(likelihood).sum(1, keepdim=True))
 
         for branch in (self._model.intra, self._model.motion, self._model.residual):
-            self._handles.append(branch.prior.gaussian.likelihood_lower_bound.register_forward_hook(note))
+            self._handles.append(branch.prior.conditional.likelihood_lower_bound.register_forward_hook(note))
         return maps
 
     def __exit__(self, *_) -> None:
