@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 
+from pvc import __version__
 from pvc.errors import CheckpointError, ConfigError
 from pvc.models.checkpoint import save_model
 from pvc.models.warm_start import warm_start
@@ -78,8 +79,13 @@ def train(cfg: DictConfig, out: Path) -> Path:
 
 
 def release_notes(cfg: DictConfig, steps: int) -> dict:
-    """What a released checkpoint says about how it was made."""
-    return {"steps": steps, "config": OmegaConf.to_container(cfg, resolve=False)}
+    """What a released checkpoint says about how it was made: steps and configuration, without folders of this machine."""
+    notes = OmegaConf.to_container(cfg, resolve=False)
+    notes["out"] = Path(str(cfg.out)).name
+    notes["warm_start"] = cfg.warm_start and Path(cfg.warm_start).name
+    if notes["data"].get("root"):
+        notes["data"]["root"] = Path(notes["data"]["root"]).name
+    return {"steps": steps, "pvc": __version__, "config": notes}
 
 
 def _start_file(name: str) -> Path:
