@@ -1,5 +1,6 @@
 """Trained models as codecs: real bytes out, frames decoded from bytes."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,9 @@ from pvc.entropy.container import Frame, Header, pack_frame, unpack_frames, unpa
 from pvc.errors import BitstreamError, ConfigError
 from pvc.importance import check_map
 from pvc.models.checkpoint import fingerprint, load_model
+
+# The rate at the end of a single-rate checkpoint's name: -1e-4, -1.6e-3, -0.001.
+_RATE = re.compile(r"-\d[\d.]*(e-?\d+)?$")
 
 
 class NeuralCodec:
@@ -34,9 +38,7 @@ class NeuralCodec:
         models = [load_model(p, device) for p in paths]
         if len(models) > 1 and any(m.multirate for m in models):
             raise ConfigError(f"{', '.join(p.stem for p in paths)}: only single-rate checkpoints can form one codec")
-        self.name = paths[0].stem if len(paths) == 1 else paths[0].stem.rpartition("-")[0]
-        if len(paths) > 1 and self.name.endswith("e"):  # the rate of ssf-tiny-1e-4 has a hyphen of its own
-            self.name = self.name.rpartition("-")[0]
+        self.name = _name(paths[0]) if len(paths) == 1 else _RATE.sub("", paths[0].stem)
         self.supports_importance = models[0].roi
         self._models = {fingerprint(m): m for m in models}
         self._by_beta = None if models[0].multirate else {beta_to_code(m.beta): m for m in models}
@@ -80,7 +82,7 @@ class NeuralCodec:
             raise ConfigError(f"{self.name} takes no importance map; use a model with ROI, or leave the map out")
         code = beta_to_code(point["beta"])
         model = self._model_for(code)
-        name = self.name if self.betas is None or len(self.betas) == 1 else f"{self.name}-{_short(model.beta)}"
+        name = self.name if len(self._models) == 1 else f"{self.name}-{_short(model.beta)}"
         fps = Fraction(fps).limit_denominator(2**32 - 1)
         if max(size) > 65535:
             raise ConfigError(f"frames of {size[1]}x{size[0]} are too large; the format holds up to 65535 a side")
@@ -129,6 +131,11 @@ class NeuralCodec:
                 f"{self.name} was trained for beta={have}, not {_short(code_to_beta(code))}; give one of them"
             )
         return self._by_beta[code]
+
+
+def _name(path: Path) -> str:
+    """What a checkpoint is called: its file name, or its run's where the file is a run's `model.safetensors`."""
+    return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
 def _short(beta: float) -> str:

@@ -1,6 +1,7 @@
 """Mean and scale hyperprior (Minnen et al., NeurIPS 2018) with table indices that are computed exactly."""
 
 import math
+from itertools import pairwise
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
@@ -8,8 +9,8 @@ from compressai.ops import LowerBound, quantize_ste
 from torch import Tensor, nn
 
 from pvc.entropy import exact
-from pvc.entropy.quantise import DeadZone
 from pvc.entropy.condition import Conditioned
+from pvc.entropy.quantise import DeadZone
 
 # 64 standard deviations, even in the logarithm, as in CompressAI.
 SCALE_MIN, SCALE_MAX, SCALE_LEVELS = 0.11, 256.0, 64
@@ -117,7 +118,7 @@ class Hyperprior(nn.Module):
         exact_z = z_symbols.double() + exact.dyadic(medians, exact.ACTIVATION_BITS)
         level = exact.run(self.scale, exact_z, e)
         if not self.log_scale:
-            edges = [math.sqrt(a * b) for a, b in zip(SCALE_TABLE, SCALE_TABLE[1:], strict=False)]
+            edges = [math.sqrt(a * b) for a, b in pairwise(SCALE_TABLE)]
             level = torch.bucketize(level, torch.tensor(edges, dtype=torch.float64, device=level.device))
         return mean, torch.round(level).clamp(0, SCALE_LEVELS - 1).int()
 
@@ -125,7 +126,7 @@ class Hyperprior(nn.Module):
         return torch.arange(self.hyper, dtype=torch.int32).view(1, -1, 1, 1).expand(1, -1, *shape)
 
     def compress(self, y: Tensor, q: Tensor | None, e: Tensor | None, writer) -> Tensor:
-        """Write y [1, M, h, w] with ``writer`` (:class:`pvc.entropy.coder.Writer`); returns what the decoder will have."""
+        """Write y [1, M, h, w] with ``writer`` (:class:`pvc.entropy.coder.Writer`); returns what the decoder has."""
         z = self._hyper_latent(y, q, e)
         z_symbols = torch.round(z - self._medians()).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
         mean, indexes = self._tables(z_symbols, e)

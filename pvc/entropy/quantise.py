@@ -7,8 +7,8 @@ from torch import Tensor, nn
 class _Round(torch.autograd.Function):
     """Forward: the symbols. Backward: the gradient, but nothing for symbols that are zero (unless ``straight``).
 
-    A straight-through gradient tells the encoder that raising a value below the threshold lowers the distortion. It does
-    not, and at low rates, where most values are below, such a codec learns to spend far too many bits.
+    A straight-through gradient tells the encoder that raising a value below the threshold lowers the distortion. It
+    does not, and at low rates, where most values are below, such a codec learns to spend far too many bits.
     """
 
     @staticmethod
@@ -29,8 +29,8 @@ class DeadZone(nn.Module):
     """Quantiser ``sign(v) floor(|v| + rounding)``, zero below a threshold that depends on the importance q.
 
     The threshold is ``(1 - rounding) 60^((1 - q) / 2)`` steps: the quantiser step that suits a distortion weight
-    w = 60^(q - 1) grows as w^(-1/2). At q = 1 it is the quantiser's own. ``rounding`` is 1/3 for intra and 1/6 for inter
-    latents, as in the H.264 reference encoder; 1/2 would be plain rounding. ``straight`` passes the gradient of zeros
+    w = 60^(q - 1) grows as w^(-1/2). At q = 1 it is the quantiser's own. ``rounding`` is 1/3 for intra and 1/6 for
+    inter latents, as in the H.264 reference encoder; 1/2 is plain rounding. ``straight`` passes the gradient of zeros
     too, for latents that have to find out first what to be.
     """
 

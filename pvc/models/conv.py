@@ -1,5 +1,7 @@
 """The paper's transforms: stacks of 5x5 stride-2 (de)convolutions, as in SSF (Agustsson et al., CVPR 2020)."""
 
+from itertools import pairwise
+
 from compressai.models.utils import conv, deconv
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from pvc.entropy.condition import BetaCondition, Conditioned
 def stack(channels: list[int], layer, multirate: bool, last_activation: bool = False) -> Conditioned:
     """``layer(c_i, c_i+1)`` for neighbouring channel counts with ReLU (and beta condition) after all but the last."""
     layers: list[nn.Module] = []
-    for i, (c_in, c_out) in enumerate(zip(channels, channels[1:], strict=False)):
+    for i, (c_in, c_out) in enumerate(pairwise(channels)):
         layers.append(layer(c_in, c_out))
         if i < len(channels) - 2 or last_activation:
             layers.append(nn.ReLU())

@@ -70,7 +70,7 @@ def _damp(layer: nn.Conv2d, by: float = 0.1) -> nn.Conv2d:
 class PatchEncoder(nn.Module):
     """[N, C, H, W] -> [N, latent, H/16, W/16]: linear block transform plus network.
 
-    ``basis`` [K, B, 16, 16] starts the linear path, which sees the last B of the C inputs and fills the first K latents.
+    ``basis`` [K, B, 16, 16] starts the linear path, which sees the last B of the C inputs and fills K latents.
     """
 
     stride = BLOCK

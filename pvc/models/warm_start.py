@@ -32,8 +32,10 @@ def warm_start(model: ScaleSpaceFlow, path: str | Path) -> None:
     else:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = from_compressai(state.get("state_dict", state))
-    source = _ordered(state)
-    target = _ordered(model.state_dict())
+    # a conditioned checkpoint is taken over whole, its conditions too; any other leaves them as they were made
+    whole = any(k.endswith(_ADDED) for k in state)
+    source = _ordered(state, whole)
+    target = _ordered(model.state_dict(), whole)
     odd = sorted(source.keys() ^ target.keys())
     odd += [k for k in target if k in source and source[k].shape != target[k].shape]
     if odd:
@@ -57,9 +59,9 @@ def _match_rate(model: ScaleSpaceFlow, beta: float, path: Path) -> None:
             branch.gain.log.data += branch.gain.slope * math.log(model.beta / beta)
 
 
-def _ordered(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """State without added parts and tables, with the rank of a layer in place of its position in a sequence."""
-    keys = [k for k in state if not k.endswith(_ADDED) and k.rsplit(".", 1)[-1] not in _CONSTANT]
+def _ordered(state: dict[str, Tensor], whole: bool) -> dict[str, Tensor]:
+    """State without tables (nor added parts, unless ``whole``), with a layer's rank in place of its position."""
+    keys = [k for k in state if (whole or not k.endswith(_ADDED)) and k.rsplit(".", 1)[-1] not in _CONSTANT]
     positions: dict[str, set[int]] = {}
     for key in keys:
         for group, number in _numbers(key):

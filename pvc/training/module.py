@@ -56,7 +56,7 @@ class CodecModule(LightningModule):
 
     def configure_optimizers(self):
         """Optimiser, and the schedule if there is one."""
-        optimizer = self._optimizer((p for p in self.parameters() if p.requires_grad))
+        optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
         if self._scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
@@ -100,8 +100,8 @@ class CodecModule(LightningModule):
             self._skipped_in_a_row += 1
             if self._skipped_in_a_row > self.max_skipped:
                 raise TrainingError(
-                    f"{self._skipped_in_a_row} steps in a row had a loss or gradient that is not finite, the last at step "
-                    f"{self.global_step}; resume from the last checkpoint with a lower learning rate"
+                    f"{self._skipped_in_a_row} steps in a row had a loss or gradient that is not finite, the last at "
+                    f"step {self.global_step}; resume from the last checkpoint with a lower learning rate"
                 )
         self.log_dict({"train/grad_norm": norm, "train/skipped": float(self.skipped)}, on_step=True, on_epoch=False)
 
@@ -114,7 +114,8 @@ class CodecModule(LightningModule):
         config = json.loads(checkpoint.get("pvc", {}).get("config", "null"))
         if config != json.loads(json.dumps(self.model.config)):
             raise ConfigError(
-                f"the checkpoint to resume from is of another architecture ({config}); this run builds {self.model.config}"
+                f"the checkpoint to resume from is of another architecture ({config}); "
+                f"this run builds {self.model.config}"
             )
         self.skipped = checkpoint["pvc"]["skipped"]
 

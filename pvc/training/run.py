@@ -79,7 +79,7 @@ def train(cfg: DictConfig, out: Path) -> Path:
 
 
 def release_notes(cfg: DictConfig, steps: int) -> dict:
-    """What a released checkpoint says about how it was made: steps and configuration, without folders of this machine."""
+    """How a released checkpoint was made: steps and configuration, without folders of the machine."""
     notes = OmegaConf.to_container(cfg, resolve=False)
     notes["out"] = Path(str(cfg.out)).name
     notes["warm_start"] = cfg.warm_start and Path(cfg.warm_start).name

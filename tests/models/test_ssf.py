@@ -116,6 +116,17 @@ def test_wrong_checkpoints_are_refused_by_name(tmp_path):
         warm_start(make("conv", multirate=True, beta=1e-3), tmp_path / "conv.safetensors")
 
 
+def test_a_conditioned_checkpoint_is_taken_over_whole_or_refused(tmp_path):
+    start = wake(make("patch", multirate=True, roi=True))
+    save_model(start, tmp_path / "m.safetensors")
+    model = make("patch", seed=5, multirate=True, roi=True)
+    warm_start(model, tmp_path / "m.safetensors")
+    learnt = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert all(torch.equal(model.state_dict()[n], start.state_dict()[n]) for n in learnt)
+    with pytest.raises(CheckpointError, match="another architecture"):
+        warm_start(make("patch", multirate=True), tmp_path / "m.safetensors")
+
+
 def test_gains_follow_beta_where_another_rate_is_continued(tmp_path):
     save_model(make("patch", beta=4e-4), tmp_path / "m.safetensors")
     model = make("patch", beta=1.6e-3, gain_slope=-0.5)

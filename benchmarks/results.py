@@ -1,0 +1,88 @@
+"""The published results of the released checkpoints: runs `pvc eval` and writes docs/results/ from what it measured.
+
+    python benchmarks/results.py --davis DIR --clips DIR [--frames 12] [--work runs/results]
+
+DIR are DAVIS 2016 in its public layout (480p, val) and a folder of evaluation clips without masks. An interrupted run
+goes on where it was. Nothing in docs/results/ is typed by hand.
+"""
+
+import argparse
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from pvc.evaluation import Record, load_runs
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "results"
+COMMON = [
+    "codecs=[x264,x265,ssf-tiny,mr-md-ssf-tiny]",
+    "anchor=[x265,x264]",
+    "baseline=ssf-tiny",
+    "beta=[1e-4,4e-4,1.6e-3,6.4e-3]",
+    "crf=[17,20,23,26,29,32,35,38,41,44]",
+    "metrics=[psnr]",
+]
+SETS = {
+    "davis": ["data=davis", "u_alpha=[1.0,0.8,0.6,0.4,0.2,0.1]"],
+    "clips": ["data=clips", "data.source.cache=null", "data.source.fps=50", "u_alpha=[1.0]"],
+}
+KEPT = ("bd_rate.md", "bd_rate.csv", "bd_rate.json", "results.jsonl", "roi_tradeoff.png", "rd_*.png")
+RATE = 0.3  # bits per pixel of the quality table
+
+
+def quality_at(records: list[Record], rate: float) -> float | None:
+    """PSNR in dB at ``rate`` bits per pixel, linear in log-rate between measured points; None outside them."""
+    curve = sorted((r.bpp, r.metrics["psnr"]) for r in records)
+    if not curve or not curve[0][0] <= rate <= curve[-1][0]:
+        return None
+    return float(np.interp(math.log(rate), [math.log(b) for b, _ in curve], [q for _, q in curve]))
+
+
+def quality_table(records: list[Record]) -> str:
+    """Markdown: PSNR at ``RATE`` of each codec without ROI on each sequence."""
+    codecs = list(dict.fromkeys(r.codec for r in records))
+    lines = [f"PSNR in dB at {RATE} bits per pixel, without ROI (alpha = 1), interpolated in log-rate between measured"]
+    lines += ["points; a dash: the codec has no point on one side of that rate.", ""]
+    lines += ["| sequence | " + " | ".join(codecs) + " |", "|---|" + "---:|" * len(codecs)]
+    for sequence in dict.fromkeys(r.sequence for r in records):
+        row = []
+        for codec in codecs:
+            own = [r for r in records if r.codec == codec and r.sequence == sequence and r.u_alpha in (None, 1.0)]
+            value = quality_at(own, RATE)
+            row.append("-" if value is None else f"{value:.2f}")
+        lines.append(f"| {sequence} | " + " | ".join(row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Evaluate the sets that were given and write their pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--davis", help="DAVIS 2016")
+    parser.add_argument("--clips", help="folder of clips without masks")
+    parser.add_argument("--frames", type=int, default=12, help="frames of each sequence (default: 12, one GOP)")
+    parser.add_argument("--work", type=Path, default=Path("runs/results"), help="where the evaluation works")
+    args = parser.parse_args()
+    for name, overrides in SETS.items():
+        root = getattr(args, name)
+        if root is None:
+            continue
+        work, page = args.work / name, DOCS / name
+        command = ["eval", *overrides, *COMMON, f"frames={args.frames}", f"data.root={root}", f"out={work}"]
+        subprocess.run([sys.executable, "-m", "pvc.cli", *command], check=True)
+        page.mkdir(parents=True, exist_ok=True)
+        for old in page.iterdir():
+            old.unlink()
+        for pattern in KEPT:
+            for file in work.glob(pattern):
+                shutil.copy(file, page)
+        (page / "quality.md").write_text(quality_table(load_runs([work])))
+        shown = [a if "root=" not in a else "data.root=DIR" for a in command if not a.startswith("out=")]
+        (page / "command.txt").write_text("pvc " + " ".join(f"'{a}'" if "[" in a else a for a in shown) + " out=OUT\n")
+
+
+if __name__ == "__main__":
+    main()
