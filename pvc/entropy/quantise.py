@@ -5,24 +5,23 @@ from torch import Tensor, nn
 
 
 class _Round(torch.autograd.Function):
-    """Forward: the symbols. Backward: the gradient, but nothing for symbols that are zero (unless ``straight``).
+    """Forward: the symbols. Backward: the gradient, but nothing for symbols that are zero.
 
     A straight-through gradient tells the encoder that raising a value below the threshold lowers the distortion. It
     does not, and at low rates, where most values are below, such a codec learns to spend far too many bits.
     """
 
     @staticmethod
-    def forward(ctx, v: Tensor, threshold: Tensor, rounding: float, straight: bool) -> Tensor:
+    def forward(ctx, v: Tensor, threshold: Tensor, rounding: float) -> Tensor:
         symbols = torch.sign(v) * torch.floor(v.abs() + rounding)
         symbols = torch.where(v.abs() < threshold, torch.zeros_like(v), symbols)
-        ctx.straight = straight
         ctx.save_for_backward(symbols)
         return symbols
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
         (symbols,) = ctx.saved_tensors
-        return grad if ctx.straight else grad * (symbols != 0), None, None, None
+        return grad * (symbols != 0), None, None
 
 
 class DeadZone(nn.Module):
@@ -34,9 +33,9 @@ class DeadZone(nn.Module):
     too, for latents that have to find out first what to be.
     """
 
-    def __init__(self, rounding: float, straight: bool = False):
+    def __init__(self, rounding: float):
         super().__init__()
-        self.rounding, self.straight = rounding, straight
+        self.rounding = rounding
 
     def threshold(self, q: Tensor | None) -> Tensor:
         """[N, 1, h, w] for ``q`` [N, 1, h, w] on the latent's grid; a scalar without ROI. In rounding steps."""
@@ -45,4 +44,4 @@ class DeadZone(nn.Module):
 
     def forward(self, v: Tensor, threshold: Tensor) -> Tensor:
         """``v`` [N, C, h, w] -> symbols, whole numbers in float."""
-        return _Round.apply(v, threshold.to(v.device), self.rounding, self.straight)
+        return _Round.apply(v, threshold.to(v.device), self.rounding)

@@ -130,9 +130,9 @@ class ScaleSpaceFlow(nn.Module):
             encoder_basis=patch.flow_encoder_basis()[:, :: 1 if self.motion_hint else 2][: 2 * self.motion_hint],
             decoder_basis=patch.flow_decoder_basis(),
             deviation=torch.cat((torch.ones(2), torch.full((motion_latent - 2,), 0.1))),
-            gain=torch.full((motion_latent,), 4.0),
-            slope=0.0,
-            dead_zone=DeadZone(0.4, straight=True),
+            gain=torch.full((motion_latent,), 2.5),  # steps of 0.4 pixels
+            slope=slope / 2,
+            dead_zone=DeadZone(0.25),
         )
 
     # -- one frame, the same code for training, encoding and decoding ------------------------------------------------

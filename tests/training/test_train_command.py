@@ -80,6 +80,16 @@ def test_a_killed_run_resumes_to_the_same_weights(unbroken, tmp_path):
     assert all(torch.equal(got[k], v) for k, v in expected.items())
 
 
+def test_mixed_precision_trains(tmp_path):
+    out = tmp_path / "mixed"
+    done = run(
+        f"out={out}", "trainer.precision=bf16-mixed", "trainer.max_steps=2", "logger=wandb", "logger.wandb.offline=true"
+    )
+    assert done.returncode == 0, done.stderr
+    assert load_model(out / "model.safetensors").config["width"] == 8
+    assert list((out / "wandb").glob("offline-run-*"))
+
+
 def test_a_finished_run_is_not_overwritten(unbroken):
     before = (unbroken / "model.safetensors").read_bytes()
     done = run(f"out={unbroken}")
