@@ -29,8 +29,7 @@ class DeadZone(nn.Module):
 
     The threshold is ``(1 - rounding) 60^((1 - q) / 2)`` steps: the quantiser step that suits a distortion weight
     w = 60^(q - 1) grows as w^(-1/2). At q = 1 it is the quantiser's own. ``rounding`` is 1/3 for intra and 1/6 for
-    inter latents, as in the H.264 reference encoder; 1/2 is plain rounding. ``straight`` passes the gradient of zeros
-    too, for latents that have to find out first what to be.
+    inter latents, as in the H.264 reference encoder; 1/2 is plain rounding.
     """
 
     def __init__(self, rounding: float):
