@@ -27,7 +27,7 @@ COMMON = [
     "metrics=[psnr]",
 ]
 SETS = {
-    "davis": ["data=davis", "u_alpha=[1.0,0.8,0.6,0.4,0.2,0.1]"],
+    "davis": ["data=davis", "u_alpha=[1.0,0.7,0.4,0.2,0.1]"],
     "clips": ["data=clips", "data.source.cache=null", "data.source.fps=50", "u_alpha=[1.0]"],
 }
 KEPT = ("bd_rate.md", "bd_rate.csv", "bd_rate.json", "results.jsonl", "roi_tradeoff.png", "rd_*.png")

@@ -25,8 +25,8 @@ class Condition:
     q: Tensor | None = None
 
     def latent_q(self, stride: int) -> Tensor | None:
-        """q averaged to the latent's grid."""
-        return None if self.q is None else F.avg_pool2d(self.q, stride)
+        """q on the latent's grid: the largest of a block, so that no corner of the ROI is lost with its surroundings."""
+        return None if self.q is None else F.max_pool2d(self.q, stride)
 
 
 class Gain(nn.Module):
