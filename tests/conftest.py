@@ -1,6 +1,8 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,3 +16,16 @@ def shared_clips() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared clips beside the project (set PVC_SHARED to their folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def interruptible():
+    """subprocess.Popen for processes that Ctrl-C reaches even where the tests themselves run in the background.
+
+    A shell starts background jobs with SIGINT ignored, and their children inherit that.
+    """
+
+    def popen(*args, **kwargs) -> subprocess.Popen:
+        return subprocess.Popen(*args, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **kwargs)
+
+    return popen

@@ -122,11 +122,11 @@ def test_a_bug_keeps_its_traceback():
         _ = 1 / 0
 
 
-def test_ctrl_c_ends_a_command_with_one_line_and_130(tmp_path):
+def test_ctrl_c_ends_a_command_with_one_line_and_130(interruptible):
     code = (
         "import time, pvc.cli as c\nc._doctor = lambda _: (print('on', flush=True), time.sleep(60))\nc.main(['doctor'])"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = interruptible([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "on\n"
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=30)[1] == "pvc: interrupted\n"

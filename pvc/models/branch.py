@@ -25,7 +25,7 @@ class Condition:
     q: Tensor | None = None
 
     def latent_q(self, stride: int) -> Tensor | None:
-        """q on the latent's grid: the largest of a block, so that no corner of the ROI is lost with its surroundings."""
+        """q on the latent's grid: the largest in a block, so that its surroundings do not take the ROI along."""
         return None if self.q is None else F.max_pool2d(self.q, stride)
 
 

@@ -103,10 +103,10 @@ def test_another_architecture_cannot_resume_it(unbroken):
     assert done.returncode == 2 and "another architecture" in done.stderr.strip().splitlines()[-1]
 
 
-def test_ctrl_c_is_one_line_and_keeps_the_checkpoint(tmp_path):
+def test_ctrl_c_is_one_line_and_keeps_the_checkpoint(tmp_path, interruptible):
     out = tmp_path / "interrupted"
     env = os.environ | {"PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
+    process = interruptible(
         command(f"out={out}", "trainer.max_steps=100000"), stderr=subprocess.PIPE, text=True, env=env
     )
     deadline = time.time() + 240
