@@ -76,7 +76,8 @@ def _log_rate(axes: Axes) -> None:
 def tradeoff_points(rows: Sequence[Row], dataset: str, baseline: str) -> dict[CurveKey, tuple[float, float, int, int]]:
     """(background, ROI) BD-rate against ``baseline`` of each curve, and over how many of how many sequences.
 
-    Both are means over the sequences that have both numbers; curves without any are left out.
+    Both are means over the sequences that have both numbers. Curves for which these are less than half of all are left
+    out: a mean over a few other sequences would not lie where the curve goes.
     """
     found: dict[CurveKey, dict[str, dict[str, float]]] = {}
     sequences: set[str] = set()
@@ -92,14 +93,14 @@ def tradeoff_points(rows: Sequence[Row], dataset: str, baseline: str) -> dict[Cu
     out = {}
     for key, by_sequence in found.items():
         both = [pair for pair in by_sequence.values() if len(pair) == 2]
-        if both:
+        if 2 * len(both) >= len(sequences):
             mean = [sum(pair[m] for pair in both) / len(both) for m in ("psnr_bg", "psnr_roi")]
             out[key] = (*mean, len(both), len(sequences))
     return out
 
 
 def missing_from_tradeoff(rows: Sequence[Row], baseline: str) -> list[str]:
-    """The curves that have no point in the trade-off plot, as ``codec, u_alpha (data set)``."""
+    """The curves without a point in the trade-off plot (numbers on less than half of the sequences), as ``codec, u_alpha (data set)``."""
     wanted = dict.fromkeys((r.dataset, r.key) for r in rows if r.anchor == baseline)
     return [f"{key.label} ({d})" for d, key in wanted if key not in tradeoff_points(rows, d, baseline)]
 
