@@ -100,7 +100,7 @@ def tradeoff_points(rows: Sequence[Row], dataset: str, baseline: str) -> dict[Cu
 
 
 def missing_from_tradeoff(rows: Sequence[Row], baseline: str) -> list[str]:
-    """The curves without a point in the trade-off plot (numbers on less than half of the sequences), as ``codec, u_alpha (data set)``."""
+    """The curves without a point in the trade-off plot, as ``codec, u_alpha (data set)``."""
     wanted = dict.fromkeys((r.dataset, r.key) for r in rows if r.anchor == baseline)
     return [f"{key.label} ({d})" for d, key in wanted if key not in tradeoff_points(rows, d, baseline)]
 
