@@ -9,7 +9,7 @@ from lightning import LightningModule
 from torch import Tensor
 
 from pvc.errors import ConfigError, TrainingError
-from pvc.importance import alpha_from_u, u_from_alpha, weighted_mask
+from pvc.importance import u_from_alpha, weighted_mask
 from pvc.losses.rate_distortion import RateDistortion, sample_beta, sample_u_alpha
 from pvc.metrics.psnr import Psnr
 from pvc.models.ssf import ScaleSpaceFlow
@@ -135,8 +135,3 @@ class CodecModule(LightningModule):
             values = Psnr()(batch["frames"][0], decoded, mask[0]).values
             values["bpp"] = float(coded.bits.mean()) / (frames.shape[-2] * frames.shape[-1])
             self.log_dict({f"{label}/{k}": v for k, v in values.items()}, batch_size=1, sync_dist=True)
-
-    def extra_repr(self) -> str:
-        """Trade-offs trained for."""
-        alpha = "sampled" if self.u_alpha is None else f"{alpha_from_u(self.u_alpha):.3g}"
-        return f"gamma={self.gamma}, alpha={alpha}"

@@ -72,8 +72,8 @@ def train(cfg: DictConfig, out: Path) -> Path:
         print(f"pvc: the last checkpoint is in {folder}; the same command with resume=true goes on", file=sys.stderr)
         raise KeyboardInterrupt from None
     final = out / FINAL
+    trainer.save_checkpoint(folder / f"step={trainer.global_step}.ckpt")  # all processes take part
     if trainer.is_global_zero:
-        trainer.save_checkpoint(folder / f"step={trainer.global_step}.ckpt")
         save_model(model.cpu(), final, release_notes(cfg, trainer.global_step))
     return final
 
