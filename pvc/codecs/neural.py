@@ -87,12 +87,12 @@ class NeuralCodec:
         if max(size) > 65535:
             raise ConfigError(f"frames of {size[1]}x{size[0]} are too large; the format holds up to 65535 a side")
         yield Header(name, fingerprint(model), size[1], size[0], str(fps), self.gop, count).pack()
-        reference = previous = sent = None
+        past = previous = sent = None
         for i, frame in enumerate(frames):
             x = model.pad(frame[None].to(self.device).float() / 255)
             q = None if importance is None else model.pad(next(importance)[None].to(self.device).float())
             key = i % self.gop == 0
-            data, reference = model.encode_frame(x, code_to_beta(code), q, None if key else reference, previous)
+            data, past = model.encode_frame(x, code_to_beta(code), q, None if key else past, previous)
             yield pack_frame(Frame(key, code, data), sent)
             previous, sent = x, code
 
@@ -114,12 +114,12 @@ class NeuralCodec:
                 f"({', '.join(self._models)}); decode it with that checkpoint"
             )
         shape = [-(-n // model.multiple) * model.multiple for n in (header.height, header.width)]
-        reference = None
+        past = None
         for frame in unpack_frames(data, position, header.frames):
-            reference = model.decode_frame(
-                frame.data, code_to_beta(frame.beta_code), tuple(shape), None if frame.key else reference
+            past = model.decode_frame(
+                frame.data, code_to_beta(frame.beta_code), tuple(shape), None if frame.key else past
             )
-            out = reference[0, :, : header.height, : header.width]
+            out = past.reference[0, :, : header.height, : header.width]
             yield (out * 255).round().to(torch.uint8).cpu()
 
     def _model_for(self, code: int):

@@ -1,6 +1,7 @@
 """Mean and scale hyperprior (Minnen et al., NeurIPS 2018) with table indices that are computed exactly."""
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -18,6 +19,8 @@ LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
 SCALE_TABLE = [SCALE_MIN * math.exp(LOG_STEP * i) for i in range(SCALE_LEVELS)]
 # Largest magnitude coded with a table of its own; beyond it the coder escapes to Elias-gamma-like bypass bits.
 SYMBOL_LIMIT = 2**15 - 1
+# Magnitude up to which the symbols of the frame before tell the scale something.
+CONTEXT_LIMIT = 15
 
 
 def scale_to_level(scale: Tensor) -> Tensor:
@@ -39,6 +42,18 @@ class FactorizedPrior(EntropyBottleneck):
         self.quantiles[:, :, 1] = medians  # training rounds around these: moving them now would change the symbols
 
 
+@dataclass(frozen=True)
+class Context:
+    """What encoder and decoder have coded before, on the grid of y.
+
+    ``symbols`` [N, C, h, w], whole numbers, help to tell the scale: from them the table indices are still exact.
+    ``latent`` [N, M, h, w], real numbers in units of the rounding step, helps to tell the mean.
+    """
+
+    symbols: Tensor
+    latent: Tensor | None = None
+
+
 class Hyperprior(nn.Module):
     """Codes a latent y [N, M, h, w] with the help of z [N, Z, h/s, w/s].
 
@@ -46,10 +61,13 @@ class Hyperprior(nn.Module):
         encoder: y -> z.
         mean: z -> mean [N, M, h, w].
         scale: z -> standard deviation, or its table level when ``log_scale``; must be a net that
-            :func:`pvc.entropy.exact.run` knows.
+            :func:`pvc.entropy.exact.run` knows, as must be all that follow it.
         latent, hyper: channels M and Z.
         dead_zone: how y - mean is quantised, and y before z is formed from it; None is plain rounding.
         density: conditional density of the symbols, :class:`GaussianConditional` or a subclass.
+        context_scale: magnitudes of ``Context.symbols`` -> what is added to the output of ``scale``; None: no context.
+        scale_head: what follows that sum.
+        context_mean: ``Context.latent`` -> what is added to the mean; None: nothing.
     """
 
     def __init__(
@@ -63,9 +81,14 @@ class Hyperprior(nn.Module):
         log_scale: bool = False,
         dead_zone: DeadZone | None = None,
         density: type[GaussianConditional] = GaussianConditional,
+        context_scale: Conditioned | None = None,
+        scale_head: Conditioned | None = None,
+        context_mean: Conditioned | None = None,
     ):
         super().__init__()
         self.encoder, self.mean, self.scale = encoder, mean, scale
+        self.context_scale, self.scale_head = context_scale, scale_head or Conditioned()
+        self.context_mean = context_mean
         self.latent, self.hyper, self.log_scale = latent, hyper, log_scale
         self.dead_zone = dead_zone
         self.bound = LowerBound(0.0 if log_scale else SCALE_MIN)
@@ -74,18 +97,30 @@ class Hyperprior(nn.Module):
 
     def _hyper_latent(self, y: Tensor, q: Tensor | None, e: Tensor | None) -> Tensor:
         """z from y, or from what the dead zone leaves of y, so that z knows where the zeros are."""
-        return self.encoder(y if self.dead_zone is None else self.dead_zone(y, self.dead_zone.threshold(q)), e)
+        return self.encoder(y if self.dead_zone is None else self.dead_zone.leave(y, q), e)
 
-    def _quantise(self, v: Tensor, q: Tensor | None) -> Tensor:
+    def _quantise(self, v: Tensor, q: Tensor | None, std: Tensor) -> Tensor:
         """Symbols of ``v`` = y - mean."""
-        return quantize_ste(v) if self.dead_zone is None else self.dead_zone(v, self.dead_zone.threshold(q))
+        return quantize_ste(v) if self.dead_zone is None else self.dead_zone(v, q, std)
 
-    def _standard_deviation(self, z_hat: Tensor, e: Tensor | None) -> Tensor:
-        out = self.bound(self.scale(z_hat, e))
-        return SCALE_MIN * torch.exp(LOG_STEP * out.clamp(max=SCALE_LEVELS - 1)) if self.log_scale else out
+    def _mean(self, z_hat: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
+        mean = self.mean(z_hat, e)
+        return mean if self.context_mean is None else mean + self.context_mean(context.latent, e)
 
-    def forward(self, y: Tensor, q: Tensor | None = None, e: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Quantised latent [N, M, h, w] (rounded, gradient straight through) and estimated bits [N].
+    def _standard_deviation(self, z_hat: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
+        out = self.scale(z_hat, e)
+        if self.context_scale is not None:
+            out = out + self.context_scale(context.symbols.abs().clamp(max=CONTEXT_LIMIT), e)
+        return self._level_to_scale(self.scale_head(out, e))
+
+    def _level_to_scale(self, level: Tensor) -> Tensor:
+        level = self.bound(level)
+        return SCALE_MIN * torch.exp(LOG_STEP * level.clamp(max=SCALE_LEVELS - 1)) if self.log_scale else level
+
+    def forward(
+        self, y: Tensor, q: Tensor | None = None, e: Tensor | None = None, context: Context | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantised latent and symbols [N, M, h, w] (rounded, gradient straight through), and estimated bits [N].
 
         In training, z's bits are those of uniform noise instead of rounding, and so are y's without a dead zone; in
         evaluation they are those of the symbols.
@@ -94,13 +129,13 @@ class Hyperprior(nn.Module):
         _, z_likelihood = self.factorized(z)
         medians = self._medians()
         z_hat = quantize_ste(z - medians) + medians
-        mean, std = self.mean(z_hat, e), self._standard_deviation(z_hat, e)
-        symbols = self._quantise(y - mean, q)
+        mean, std = self._mean(z_hat, e, context), self._standard_deviation(z_hat, e, context)
+        symbols = self._quantise(y - mean, q, std)
         noise = self.training and self.dead_zone is None
         coded = y - mean + torch.empty_like(y).uniform_(-0.5, 0.5) if noise else symbols
         likelihood = self.conditional.likelihood_lower_bound(self.conditional._likelihood(coded, std))
         bits = -(torch.log2(likelihood).flatten(1).sum(1) + torch.log2(z_likelihood).flatten(1).sum(1))
-        return symbols + mean, bits
+        return symbols + mean, symbols, bits
 
     def _medians(self) -> Tensor:
         return self.factorized.quantiles[:, 0, 1].detach()[None, :, None, None]
@@ -110,13 +145,16 @@ class Hyperprior(nn.Module):
         self.factorized.update(force=True, update_quantiles=True)
         self.conditional.update_scale_table(SCALE_TABLE, force=True)
 
-    def _tables(self, z_symbols: Tensor, e: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean [1, M, h, w] and table index [1, M, h, w] from the symbols of z; the index is exact everywhere."""
+    def _tables(self, z_symbols: Tensor, e: Tensor | None, context: Context | None) -> tuple[Tensor, Tensor]:
+        """Mean and table index, both [1, M, h, w], from the symbols of z; the index is exact everywhere."""
         medians = self._medians()
         z_hat = z_symbols.to(medians.dtype) + medians
-        mean = self.mean(z_hat, e)
+        mean = self._mean(z_hat, e, context)
         exact_z = z_symbols.double() + exact.dyadic(medians, exact.ACTIVATION_BITS)
         level = exact.run(self.scale, exact_z, e)
+        if self.context_scale is not None:
+            level = level + exact.run(self.context_scale, context.symbols.double().abs().clamp(max=CONTEXT_LIMIT), e)
+        level = exact.run(self.scale_head, level, e)
         if not self.log_scale:
             edges = [math.sqrt(a * b) for a, b in pairwise(SCALE_TABLE)]
             level = torch.bucketize(level, torch.tensor(edges, dtype=torch.float64, device=level.device))
@@ -125,19 +163,28 @@ class Hyperprior(nn.Module):
     def _z_indexes(self, shape: tuple[int, int]) -> Tensor:
         return torch.arange(self.hyper, dtype=torch.int32).view(1, -1, 1, 1).expand(1, -1, *shape)
 
-    def compress(self, y: Tensor, q: Tensor | None, e: Tensor | None, writer) -> Tensor:
-        """Write y [1, M, h, w] with ``writer`` (:class:`pvc.entropy.coder.Writer`); returns what the decoder has."""
+    def compress(
+        self, y: Tensor, q: Tensor | None, e: Tensor | None, context: Context | None, writer
+    ) -> tuple[Tensor, Tensor]:
+        """Write y [1, M, h, w] with ``writer`` (:class:`pvc.entropy.coder.Writer`).
+
+        Returns what the decoder has: the quantised latent and its symbols, both [1, M, h, w].
+        """
         z = self._hyper_latent(y, q, e)
         z_symbols = torch.round(z - self._medians()).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
-        mean, indexes = self._tables(z_symbols, e)
-        symbols = self._quantise(y - mean, q).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
+        mean, indexes = self._tables(z_symbols, e, context)
+        std = self._level_to_scale(indexes.to(mean.dtype)) if self.log_scale else None
+        symbols = self._quantise(y - mean, q, std).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
         writer.put(z_symbols, self._z_indexes(z.shape[-2:]), self.factorized)
         writer.put(symbols, indexes, self.conditional)
-        return symbols.to(mean.dtype) + mean
+        symbols = symbols.to(mean.dtype)
+        return symbols + mean, symbols
 
-    def decompress(self, hyper_shape: tuple[int, int], e: Tensor | None, reader) -> Tensor:
-        """Read what :meth:`compress` wrote; ``hyper_shape`` is z's (h, w). Returns [1, M, h, w]."""
+    def decompress(
+        self, hyper_shape: tuple[int, int], e: Tensor | None, context: Context | None, reader
+    ) -> tuple[Tensor, Tensor]:
+        """Read what :meth:`compress` wrote and return the same; ``hyper_shape`` is z's (h, w)."""
         z_symbols = reader.get(self._z_indexes(hyper_shape), self.factorized)
-        mean, indexes = self._tables(z_symbols.to(self.factorized.quantiles.device), e)
-        symbols = reader.get(indexes, self.conditional)
-        return symbols.to(mean) + mean
+        mean, indexes = self._tables(z_symbols.to(self.factorized.quantiles.device), e, context)
+        symbols = reader.get(indexes, self.conditional).to(mean)
+        return symbols + mean, symbols

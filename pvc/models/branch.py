@@ -84,13 +84,23 @@ def conv_branch(
     return Branch(encoder, ConvDecoder(latent + extra_latent, width, outputs, multirate=multirate), prior)
 
 
-def _upsampling(hyper: int, width: int, latent: int, multirate: bool, activation) -> Conditioned:
-    """z at 1/32 -> [N, latent] at 1/16, from layers that can be evaluated exactly."""
-    layers: list[nn.Module] = [nn.Conv2d(hyper, width, 3, padding=1)]
-    layers += [activation(), *([BetaCondition(width)] if multirate else [])]
-    layers += [nn.Conv2d(width, 4 * width, 1), nn.PixelShuffle(2)]
-    layers += [activation(), *([BetaCondition(width)] if multirate else []), nn.Conv2d(width, latent, 3, padding=1)]
-    return Conditioned(layers)
+def _activation(width: int, multirate: bool) -> list[nn.Module]:
+    return [nn.ReLU(), *([BetaCondition(width)] if multirate else [])]
+
+
+def _upsampling(hyper: int, width: int, multirate: bool) -> list[nn.Module]:
+    """z at 1/32 -> [N, width] at 1/16, from layers that can be evaluated exactly; :func:`_head` follows."""
+    layers = [nn.Conv2d(hyper, width, 3, padding=1), *_activation(width, multirate)]
+    return [*layers, nn.Conv2d(width, 4 * width, 1), nn.PixelShuffle(2)]
+
+
+def _head(width: int, latent: int, multirate: bool) -> list[nn.Module]:
+    return [*_activation(width, multirate), nn.Conv2d(width, latent, 3, padding=1)]
+
+
+def _context(channels: int, width: int, outputs: int, multirate: bool) -> Conditioned:
+    """What was coded before -> [N, outputs], at the same resolution, from layers that can be evaluated exactly."""
+    return Conditioned([nn.Conv2d(channels, width, 1), *_head(width, outputs, multirate)])
 
 
 def patch_branch(
@@ -111,23 +121,40 @@ def patch_branch(
     dead_zone: DeadZone,
     extra_latent: int = 0,
     context: int = 0,
+    symbol_context: int = 0,
+    latent_context: bool = False,
 ) -> Branch:
     """The tiny models' network: see :mod:`pvc.models.patch`.
 
-    ``deviation`` [latent] is what the latents spread like before the gain; it starts the entropy model.
+    ``deviation`` [latent] is what the latents spread like before the gain; it starts the entropy model. The decoder
+    also sees ``context`` channels at full resolution, the entropy model's scale ``symbol_context`` channels of
+    ``Context.symbols`` and, with ``latent_context``, its mean ``Context.latent``.
     """
     down = [nn.Conv2d(latent, width, 3, padding=1)]
     down += [nn.LeakyReLU(0.125), *([BetaCondition(width)] if multirate else [])]
     down += [nn.Conv2d(width, hyper, 5, stride=2, padding=2)]
-    mean = _upsampling(hyper, width, latent, multirate, nn.ReLU)
-    scale = _upsampling(hyper, width, latent, multirate, nn.ReLU)
+    mean = Conditioned([*_upsampling(hyper, width, multirate), *_head(width, latent, multirate)])
+    scale, head = Conditioned(_upsampling(hyper, width, multirate)), Conditioned(_head(width, latent, multirate))
+    context_mean = _context(latent, width, latent, multirate) if latent_context else None
     with torch.no_grad():
-        for net in (mean, scale):
-            net[-1].weight.mul_(0.1)
-            net[-1].bias.zero_()
-        scale[-1].bias.copy_(scale_to_level((deviation * gain).clamp(min=0.15)))
-    forms = {"log_scale": True, "dead_zone": dead_zone, "density": LaplaceConditional}
-    prior = Hyperprior(Conditioned(down), mean, scale, latent, hyper, **forms)
+        for net in (mean, head, context_mean):
+            if net is not None:
+                net[-1].weight.mul_(0.1)
+                net[-1].bias.zero_()
+        head[-1].bias.copy_(scale_to_level((deviation * gain).clamp(min=0.15)))
+    prior = Hyperprior(
+        Conditioned(down),
+        mean,
+        scale,
+        latent,
+        hyper,
+        log_scale=True,
+        dead_zone=dead_zone,
+        density=LaplaceConditional,
+        context_scale=_context(symbol_context, width, width, multirate) if symbol_context else None,
+        scale_head=head,
+        context_mean=context_mean,
+    )
     return Branch(
         PatchEncoder(inputs, width, latent, encoder_basis, multirate=multirate, roi=roi),
         PatchDecoder(latent + extra_latent, width, outputs, decoder_basis, multirate=multirate, context=context),

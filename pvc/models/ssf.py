@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.condition import beta_to_code, embed_beta
-from pvc.entropy.hyperprior import Hyperprior
+from pvc.entropy.hyperprior import Context, Hyperprior
 from pvc.entropy.quantise import DeadZone
 from pvc.errors import ConfigError
 from pvc.models import patch
@@ -41,8 +41,22 @@ class Coded:
     prediction: Tensor | None
 
 
-# How a latent passes from encoder to decoder: (branch name, branch, latent or None, condition) -> decoded latent.
-Channel = Callable[[str, Branch, Tensor | None, Condition], Tensor]
+@dataclass
+class Past:
+    """What the decoder has of the frame before.
+
+    ``reference`` [N, 3, H, W], its reconstruction in [0, 1]; ``symbols`` of its latents by branch (``intra``, or
+    ``motion`` and ``residual``), each [N, M, H/16, W/16]; ``motion`` its decoded motion latent, None after an I-frame.
+    """
+
+    reference: Tensor
+    symbols: dict[str, Tensor]
+    motion: Tensor | None = None
+
+
+# How a latent passes from encoder to decoder:
+# (branch name, branch, latent or None, condition, context or None) -> decoded latent, symbols.
+Channel = Callable[[str, Branch, Tensor | None, Condition, Context | None], tuple[Tensor, Tensor]]
 
 
 class ScaleSpaceFlow(nn.Module):
@@ -57,6 +71,7 @@ class ScaleSpaceFlow(nn.Module):
         beta: rate parameter of a single-rate model; for a multi-rate model, that of the model it starts from.
         levels, sigma0: scale space. motion_hint: give the motion encoder a classical flow estimate (patch only).
         gain_slope: start of a multi-rate model's gains over beta (patch only); 0 keeps the single-rate ones.
+        temporal_context: the entropy model sees what was coded of the frame before (patch only).
     """
 
     def __init__(
@@ -74,6 +89,7 @@ class ScaleSpaceFlow(nn.Module):
         sigma0: float = 1.5,
         motion_hint: bool = False,
         gain_slope: float = 0.0,
+        temporal_context: bool = False,
     ):
         super().__init__()
         names = inspect.signature(ScaleSpaceFlow).parameters
@@ -81,11 +97,12 @@ class ScaleSpaceFlow(nn.Module):
         beta_to_code(beta)  # raises outside the range
         self.multirate, self.roi, self.beta = multirate, roi, beta
         self.levels, self.sigma0, self.motion_hint = levels, sigma0, motion_hint
+        self.temporal_context = temporal_context
         motion_latent = motion_latent or latent
         common = {"width": width, "multirate": multirate, "roi": roi}
         if transform == "conv":
-            if motion_hint:
-                raise ConfigError("motion_hint needs transform=patch")
+            if motion_hint or temporal_context:
+                raise ConfigError("motion_hint and temporal_context need transform=patch")
             make = partial(conv_branch, **common)
             self.intra = make(3, 3, latent=latent)
             self.motion = make(6, 3, latent=motion_latent)
@@ -122,6 +139,7 @@ class ScaleSpaceFlow(nn.Module):
             dead_zone=DeadZone(1 / 6),
             extra_latent=motion_latent,
             context=3,
+            symbol_context=self.temporal_context * (2 * latent + motion_latent),
         )
         self.motion = make(
             6 + 2 * self.motion_hint,
@@ -133,6 +151,8 @@ class ScaleSpaceFlow(nn.Module):
             gain=torch.full((motion_latent,), 2.5),  # steps of 0.4 pixels
             slope=slope / 2,
             dead_zone=DeadZone(0.25),
+            symbol_context=self.temporal_context * motion_latent,
+            latent_context=self.temporal_context,
         )
 
     # -- one frame, the same code for training, encoding and decoding ------------------------------------------------
@@ -144,30 +164,51 @@ class ScaleSpaceFlow(nn.Module):
             flow, scale = motion.float().split((2, 1), dim=1)
             return warp(volume, flow, scale), flow
 
-    def code_intra(self, x: Tensor | None, condition: Condition, channel: Channel) -> Tensor:
-        """I-frame ``x`` [N, 3, H, W] (None when decoding) -> reconstruction [N, 3, H, W]."""
+    def code_intra(self, x: Tensor | None, condition: Condition, channel: Channel) -> tuple[Tensor, Past]:
+        """I-frame ``x`` [N, 3, H, W] (None when decoding) -> reconstruction [N, 3, H, W], not clamped, and the past."""
         y = None if x is None else self.intra.encode(x - self.offset, condition)
-        y_hat = self.intra.scale_back(channel("intra", self.intra, y, condition), condition)
-        return self.intra.decoder(y_hat, condition.e).float() + self.offset
+        y_hat, symbols = channel("intra", self.intra, y, condition, None)
+        out = self.intra.decoder(self.intra.scale_back(y_hat, condition), condition.e).float() + self.offset
+        return out, Past(out.clamp(0, 1), {"intra": symbols})
 
     def code_inter(
-        self, x: Tensor | None, reference: Tensor, hint: Tensor | None, condition: Condition, channel: Channel
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """P-frame ``x`` (None when decoding) from ``reference``, both [N, 3, H, W].
+        self, x: Tensor | None, past: Past, hint: Tensor | None, condition: Condition, channel: Channel
+    ) -> tuple[Tensor, Past, Tensor, Tensor]:
+        """P-frame ``x`` [N, 3, H, W] (None when decoding).
 
-        Returns reconstruction, prediction and flow.
+        Returns reconstruction (not clamped), the past for the next frame, prediction and flow.
         """
-        y = None
+        y, reference = None, past.reference
         if x is not None:
             inputs = (x, reference) if hint is None else (x, reference, hint)
             y = self.motion.encode(torch.cat(inputs, dim=1), condition)
-        motion_hat = self.motion.scale_back(channel("motion", self.motion, y, condition), condition)
+        context = self._motion_context(past, condition) if self.temporal_context else None
+        motion_hat, motion_symbols = channel("motion", self.motion, y, condition, context)
+        motion_hat = self.motion.scale_back(motion_hat, condition)
         prediction, flow = self.predict(reference, self.motion.decoder(motion_hat, condition.e))
         y = None if x is None else self.residual.encode(x - prediction, condition)
-        y_hat = self.residual.scale_back(channel("residual", self.residual, y, condition), condition)
-        context = {"context": prediction} if getattr(self.residual.decoder, "context", None) is not None else {}
-        decoded = self.residual.decoder(torch.cat((y_hat, motion_hat), dim=1), condition.e, **context)
-        return prediction + decoded.float(), prediction, flow
+        context = self._residual_context(past, motion_symbols) if self.temporal_context else None
+        y_hat, symbols = channel("residual", self.residual, y, condition, context)
+        y_hat = self.residual.scale_back(y_hat, condition)
+        also = {"context": prediction} if getattr(self.residual.decoder, "context", None) is not None else {}
+        out = prediction + self.residual.decoder(torch.cat((y_hat, motion_hat), dim=1), condition.e, **also).float()
+        past = Past(out.clamp(0, 1), {"motion": motion_symbols, "residual": symbols}, motion_hat)
+        return out, past, prediction, flow
+
+    def _motion_context(self, past: Past, condition: Condition) -> Context:
+        """The motion of the frame before; zeros after an I-frame."""
+        if past.motion is None:
+            n, _, h, w = past.symbols["intra"].shape
+            zeros = past.reference.new_zeros(n, self.motion.prior.latent, h, w)
+            return Context(zeros, zeros)
+        return Context(past.symbols["motion"].detach(), past.motion * self.motion.gain(condition.e))
+
+    def _residual_context(self, past: Past, motion_symbols: Tensor) -> Context:
+        """What was coded in the frame before, an I-frame or a P-frame, and how far this motion is from its mean."""
+        symbols = [past.symbols.get(k) for k in ("intra", "residual")]
+        zeros = torch.zeros_like(next(s for s in symbols if s is not None))
+        parts = [zeros if s is None else s for s in symbols]
+        return Context(torch.cat((*parts, motion_symbols), dim=1).detach())
 
     # -- clips with estimated rate (training) ------------------------------------------------------------------------
 
@@ -183,25 +224,25 @@ class ScaleSpaceFlow(nn.Module):
         frames = self.pad(frames)
         parts: dict[str, list[Tensor]] = {k: [] for k in ("intra", "motion", "residual")}
 
-        def estimate(name: str, branch: Branch, y: Tensor, condition: Condition) -> Tensor:
+        def estimate(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None):
             with torch.autocast(y.device.type, enabled=False):
-                y_hat, bits = branch.prior(y.float(), condition.latent_q(branch.encoder.stride), condition.e)
+                latent_q = condition.latent_q(branch.encoder.stride)
+                y_hat, symbols, bits = branch.prior(y.float(), latent_q, condition.e, context)
             parts[name].append(bits)
-            return y_hat
+            return y_hat, symbols
 
         e = self.embed(beta, n, frames.device)
         q = self.importance(q, frames)
-        x_hat = [self.code_intra(frames[:, 0], Condition(e, q if q is None else q[:, 0]), estimate)]
-        predictions, flows = [], []
-        reference = x_hat[0].detach()  # no gradient from the P-frames into the I-frame, as in SSF
+        out, past = self.code_intra(frames[:, 0], Condition(e, q if q is None else q[:, 0]), estimate)
+        past.reference = past.reference.detach()  # no gradient from the P-frames into the I-frame, as in SSF
+        x_hat, predictions, flows = [out], [], []
         for i in range(1, t):
             condition = Condition(e, q if q is None else q[:, i])
             hint = estimate_flow(frames[:, i], frames[:, i - 1]) if self.motion_hint else None
-            out, prediction, flow = self.code_inter(frames[:, i], reference.clamp(0, 1), hint, condition, estimate)
+            out, past, prediction, flow = self.code_inter(frames[:, i], past, hint, condition, estimate)
             x_hat.append(out)
             predictions.append(prediction)
             flows.append(flow)
-            reference = out
         zero = torch.zeros(n, 1, device=frames.device)
         bits = {k: torch.stack(v, 1) if v else zero.expand(n, t - 1) for k, v in parts.items()}
         bits = {k: torch.cat((v, zero.expand(n, t - 1)) if k == "intra" else (zero, v), dim=1) for k, v in bits.items()}
@@ -219,44 +260,44 @@ class ScaleSpaceFlow(nn.Module):
 
     @torch.inference_mode()
     def encode_frame(
-        self, x: Tensor, beta: float, q: Tensor | None, reference: Tensor | None, previous: Tensor | None
-    ) -> tuple[bytes, Tensor]:
+        self, x: Tensor, beta: float, q: Tensor | None, past: Past | None, previous: Tensor | None
+    ) -> tuple[bytes, Past]:
         """Code one frame to bytes.
 
         Args:
             x: [1, 3, H, W] in [0, 1], padded (:meth:`pad`). beta: the value that was sent. q: [1, 1, H, W] or None.
-            reference: what the decoder has for the previous frame; None makes an I-frame.
+            past: what the decoder has of the previous frame; None makes an I-frame.
             previous: the previous source frame, for the motion hint.
 
         Returns:
-            The stream, and the decoder's reconstruction [1, 3, H, W], clamped to [0, 1].
+            The stream, and what the decoder has of this frame.
         """
         writer = Writer()
 
-        def write(_: str, branch: Branch, y: Tensor, condition: Condition) -> Tensor:
-            return branch.prior.compress(y, condition.latent_q(branch.encoder.stride), condition.e, writer)
+        def write(_: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None):
+            return branch.prior.compress(y, condition.latent_q(branch.encoder.stride), condition.e, context, writer)
 
         condition = self._condition(beta, q if q is not None or not self.roi else torch.ones_like(x[:, :1]), x.device)
-        if reference is None:
-            out = self.code_intra(x, condition, write)
+        if past is None:
+            past = self.code_intra(x, condition, write)[1]
         else:
             hint = estimate_flow(x, previous) if self.motion_hint else None
-            out = self.code_inter(x, reference, hint, condition, write)[0]
-        return writer.finish(), out.clamp(0, 1)
+            past = self.code_inter(x, past, hint, condition, write)[1]
+        return writer.finish(), past
 
     @torch.inference_mode()
-    def decode_frame(self, data: bytes, beta: float, shape: tuple[int, int], reference: Tensor | None) -> Tensor:
-        """Decode one frame of padded ``shape`` (H, W); returns [1, 3, H, W] in [0, 1]."""
+    def decode_frame(self, data: bytes, beta: float, shape: tuple[int, int], past: Past | None) -> Past:
+        """Decode one frame of padded ``shape`` (H, W); its reconstruction is the ``reference`` of what is returned."""
         reader = Reader(data)
         hyper_shape = self.hyper_shape(*shape)
 
-        def read(_: str, branch: Branch, __: None, condition: Condition) -> Tensor:
-            return branch.prior.decompress(hyper_shape, condition.e, reader)
+        def read(_: str, branch: Branch, __: None, condition: Condition, context: Context | None):
+            return branch.prior.decompress(hyper_shape, condition.e, context, reader)
 
         condition = self._condition(beta, None, next(self.parameters()).device)
-        if reference is None:
-            return self.code_intra(None, condition, read).clamp(0, 1)
-        return self.code_inter(None, reference, None, condition, read)[0].clamp(0, 1)
+        if past is None:
+            return self.code_intra(None, condition, read)[1]
+        return self.code_inter(None, past, None, condition, read)[1]
 
     def update(self) -> None:
         """Compute the entropy coder's tables; call once after training, before coding."""

@@ -43,12 +43,12 @@ def test_a_stream_decodes_to_what_the_encoder_saw(codec, clip):
     """The decoded frames equal the encoder's own reconstruction, over two groups of pictures, at an odd size."""
     q = torch.rand(5, 1, 71, 101)
     model = next(iter(codec._models.values()))
-    seen, reference, previous = [], None, None
+    seen, past, previous = [], None, None
     for t in range(5):
         x = model.pad(clip[t : t + 1].float() / 255)
         key = t % 3 == 0
-        _, reference = model.encode_frame(x, 1e-3, model.pad(q[t : t + 1]), None if key else reference, previous)
-        seen.append((reference[0, :, :71, :101] * 255).round().byte())
+        _, past = model.encode_frame(x, 1e-3, model.pad(q[t : t + 1]), None if key else past, previous)
+        seen.append((past.reference[0, :, :71, :101] * 255).round().byte())
         previous = x
     # beta is sent with 16 bits: 1e-3 itself may differ from the value sent, so compare at the value sent
     sent = code_to_beta(beta_to_code(1e-3))

@@ -8,7 +8,15 @@ from pvc.models.ssf import ScaleSpaceFlow
 
 SMALL = {
     "conv": {"transform": "conv", "width": 8, "latent": 16},
-    "patch": {"transform": "patch", "width": 8, "latent": 32, "motion_latent": 8, "hyper": 8, "motion_hint": True},
+    "patch": {
+        "transform": "patch",
+        "width": 8,
+        "latent": 32,
+        "motion_latent": 8,
+        "hyper": 8,
+        "motion_hint": True,
+        "temporal_context": True,
+    },
 }
 
 

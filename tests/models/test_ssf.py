@@ -67,13 +67,13 @@ def test_any_size_comes_back_in_its_size(kind, size):
 def test_the_decoder_rebuilds_what_the_encoder_saw(kind, clip):
     model = wake(make(kind, multirate=True, roi=True))
     model.update()
-    x, reference, previous = model.pad(clip), None, None
+    x, past, previous = model.pad(clip), None, None
     q = torch.rand(1, 1, *x.shape[-2:])
     decoded = None
     for t in range(3):
-        data, reference = model.encode_frame(x[:, t], 1e-3, q, reference, previous)
+        data, past = model.encode_frame(x[:, t], 1e-3, q, past, previous)
         decoded = model.decode_frame(data, 1e-3, tuple(x.shape[-2:]), decoded)
-        assert torch.equal(decoded, reference)
+        assert torch.equal(decoded.reference, past.reference)
         previous = x[:, t]
 
 
