@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-# Lagrangian multiplier of H.264 encoders in units of step^2, lambda = 0.134 step^2, and half of it: in a group of pictures
+# Half of the Lagrangian multiplier of H.264 encoders, lambda = 0.134 step^2: in a group of pictures
 # an error also harms the frames that follow.
 PRICE = 0.134 / 2
 
