@@ -19,7 +19,6 @@ from pvc.evaluation import Record, load_runs
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "results"
 COMMON = [
-    "codecs=[x264,x265,ssf-tiny,mr-md-ssf-tiny]",
     "anchor=[x265,x264]",
     "baseline=ssf-tiny",
     "beta=[1e-4,4e-4,1.6e-3,6.4e-3]",
@@ -28,8 +27,19 @@ COMMON = [
     "bd.min_overlap=0.25",  # strong alpha lowers the background by several dB: at 0.5 it would have no number
 ]
 SETS = {
-    "davis": ["data=davis", "u_alpha=[1.0,0.7,0.4,0.2,0.1]"],
-    "clips": ["data=clips", "data.source.cache=null", "data.source.fps=50", "u_alpha=[1.0]"],
+    "davis": [
+        "data=davis",
+        "codecs=[x264,x265,x264-roi,x265-roi,ssf-tiny,mr-md-ssf-tiny]",
+        "u_alpha=[1.0,0.7,0.4,0.2,0.1]",
+        "points={x264-roi:{u_alpha:[0.2]},x265-roi:{u_alpha:[0.2]}}",
+    ],
+    "clips": [
+        "data=clips",
+        "codecs=[x264,x265,ssf-tiny,mr-md-ssf-tiny]",
+        "data.source.cache=null",
+        "data.source.fps=50",
+        "u_alpha=[1.0]",
+    ],
 }
 KEPT = ("bd_rate.md", "bd_rate.csv", "bd_rate.json", "results.jsonl", "roi_tradeoff.png", "rd_*.png")
 RATE = 0.3  # bits per pixel of the quality table
@@ -45,7 +55,7 @@ def quality_at(records: list[Record], rate: float) -> float | None:
 
 def quality_table(records: list[Record]) -> str:
     """Markdown: PSNR at ``RATE`` of each codec without ROI on each sequence."""
-    codecs = list(dict.fromkeys(r.codec for r in records))
+    codecs = list(dict.fromkeys(r.codec for r in records if r.u_alpha in (None, 1.0)))
     lines = [f"PSNR in dB at {RATE} bits per pixel, without ROI (alpha = 1), interpolated in log-rate between measured"]
     lines += ["points; a dash: the codec has no point on one side of that rate.", ""]
     lines += ["| sequence | " + " | ".join(codecs) + " |", "|---|" + "---:|" * len(codecs)]

@@ -20,6 +20,7 @@ examples:
 EVAL_HELP = """\
 examples:
   pvc eval data=clips data.root=DIR 'codecs=[x264,x265,ssf-tiny,mr-md-ssf-tiny]' anchor=x265 frames=24 out=DIR
+  pvc eval experiment=cpvc_table1 data.root=DIR                                  (a paper's comparison)
   pvc eval --cfg job                                                             (show the configuration, run nothing)
 """
 ENCODE_HELP = """\
@@ -27,11 +28,18 @@ examples:
   pvc encode clip.mp4 -o clip.pvc --model mr-md-ssf-tiny --beta 1e-3
   pvc encode clip.mp4 -o clip.pvc --model mr-md-ssf-tiny --beta 1e-3 --alpha 26.5 --importance clip.mask.mkv
   pvc encode clip.yuv --size 416x240 --fps 50 -o clip.mp4 --codec x265 --crf 32
+  pvc encode clip.mp4 -o roi.mp4 --codec x265 --crf 32 --importance clip.mask.mkv
 """
 DECODE_HELP = """\
 examples:
   pvc decode clip.pvc -o clip.mkv        (lossless)
   pvc decode clip.pvc -o frames/         (a folder of PNG)
+"""
+TABLE_HELP = """\
+examples:
+  pvc table OUT1 OUT2 --anchor x264 --anchor x265
+  pvc table SWEEP --baseline ssf-tiny --out paper
+  pvc table UVG --published results/UVG-1080p --anchor x264-medium-tune-zerolatency
 """
 
 
@@ -77,11 +85,17 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _table(args: argparse.Namespace) -> None:
-    from pvc.evaluation import tables
-    from pvc.evaluation.comparison import compare
-    from pvc.evaluation.records import load_runs
+    from pvc.evaluation.bd_rate import Settings
+    from pvc.table import table
 
-    tables.show(compare(load_runs(args.run_dirs), args.anchor or ["x265"]))
+    table(
+        args.run_dirs,
+        args.anchor or ["x265"],
+        baseline=args.baseline,
+        published=args.published or [],
+        out=args.out,
+        settings=Settings(args.method, args.min_overlap),
+    )
 
 
 def _demo(args: argparse.Namespace) -> None:
@@ -150,9 +164,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write (.pvc; .mp4 with --codec)")
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", metavar="NAME", help="a checkpoint's name or path")
-    which.add_argument("--codec", choices=("x264", "x265"), help="an ordinary codec instead")
+    which.add_argument("--codec", choices=("x264", "x265", "svtav1"), help="an ordinary codec instead")
     sub.add_argument("--beta", type=float, metavar="B", help="rate parameter, 1e-4 (good) to 1.28e-2 (small)")
-    sub.add_argument("--importance", metavar="MAP", help="clip or folder with the importance map, of the clip's size")
+    sub.add_argument(
+        "--importance",
+        metavar="MAP",
+        help="clip or folder with the importance map, of the clip's size (for a model with ROI, x264 and x265)",
+    )
     sub.add_argument("--alpha", type=float, metavar="A", help="weight of the ROI, 1 to 60 (with MAP: 26.5)")
     sub.add_argument("--gop", type=_count, default=12, metavar="N", help="frames from one I-frame to the next (12)")
     sub.add_argument("--crf", type=float, metavar="N", help="quality of --codec, such as 32")
@@ -170,9 +188,14 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("input", metavar="FILE", help="a .pvc stream, or any readable clip")
     sub.add_argument("--json", action="store_true", help="as JSON")
 
-    sub = add("table", _table, "print the BD-rate table of finished evaluations (all runs in one table)")
-    sub.add_argument("run_dirs", nargs="+", metavar="RUN_DIR", help="folders with results.jsonl")
+    sub = add("table", _table, "put finished evaluations, and published curves, into one set of tables", TABLE_HELP)
+    sub.add_argument("run_dirs", nargs="*", metavar="RUN_DIR", help="folders with results.jsonl, or of such folders")
     sub.add_argument("--anchor", action="append", metavar="CODEC", help="codec to compare with, may repeat (x265)")
+    sub.add_argument("--baseline", metavar="CODEC", help="codec of the trade-off plot (the first anchor)")
+    sub.add_argument("--published", action="append", metavar="FILE", help="published curves as JSON, may repeat")
+    sub.add_argument("--out", metavar="DIR", help="also write tables, plots and report.html there")
+    sub.add_argument("--method", choices=("pchip", "akima"), default="pchip", help="interpolation (pchip)")
+    sub.add_argument("--min-overlap", type=float, default=0.5, metavar="F", help="smallest overlap of curves (0.5)")
 
     sub = add("demo", _demo, "the whole job on a synthetic clip set: table, plots and a report in a few minutes")
     sub.add_argument("--out", default="pvc-demo", metavar="DIR", help="folder for everything it writes (pvc-demo)")

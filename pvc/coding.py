@@ -15,7 +15,8 @@ from typing import IO, Any
 
 from torch import Tensor
 
-from pvc.codecs import load_codec
+from pvc.codecs import codec_names, load_codec
+from pvc.codecs.delta_qp import attach
 from pvc.codecs.neural import NeuralCodec
 from pvc.console import progress
 from pvc.entropy import container
@@ -87,9 +88,11 @@ def encode(args: argparse.Namespace) -> None:
 def _check_options(args: argparse.Namespace) -> None:
     """Options that belong to the other kind of codec are refused, not ignored."""
     if args.codec:
-        for name in ("beta", "alpha", "importance"):
-            if getattr(args, name) is not None:
-                raise ConfigError(f"--{name} needs --model: {args.codec} codes every part of the picture alike")
+        if args.beta is not None:
+            raise ConfigError(f"--beta needs --model; the rate of {args.codec} is set by --crf")
+        if args.importance is not None and not _has_roi(args.codec):
+            able = " or ".join(filter(_has_roi, codec_names()))
+            raise ConfigError(f"{args.codec} takes no importance map; use {able}, or leave --importance out")
         if args.crf is None:
             raise ConfigError(f"--codec {args.codec} needs --crf, such as --crf 32")
         if Path(args.output).suffix.lower() not in (".mp4", ".mkv"):
@@ -99,10 +102,15 @@ def _check_options(args: argparse.Namespace) -> None:
             raise ConfigError("--crf needs --codec; the rate of a model is set by --beta")
         if args.beta is None:
             raise ConfigError("--model needs --beta, such as --beta 1e-3")
-        if args.alpha not in (None, 1) and args.importance is None:
-            raise ConfigError("--alpha weighs the region of interest: it needs --importance MAP")
         if Path(args.output).suffix.lower() != ".pvc":
             raise ConfigError(f"{args.output}: a model writes .pvc streams; name the file OUT.pvc")
+    if args.alpha not in (None, 1) and args.importance is None:
+        raise ConfigError("--alpha weighs the region of interest: it needs --importance MAP")
+
+
+def _has_roi(codec: str) -> bool:
+    """Whether an ordinary codec has a variant that takes maps."""
+    return f"{codec}-roi" in codec_names()
 
 
 def _fps(text: str | None) -> Fraction | None:
@@ -157,13 +165,35 @@ def _masks(path: str, clip: str, shape: tuple[int, int], count: int, whole: bool
             yield mask
 
 
+def _importance(args: argparse.Namespace, shape: tuple[int, int], count: int) -> tuple[float, Iterator[Tensor] | None]:
+    """alpha, and q (float32 ``[1, H, W]``) of each of ``count`` frames of ``shape``; None where all weighs alike.
+
+    Raises:
+        ImportanceError: alpha is out of range, or the map does not fit the clip.
+    """
+    alpha = args.alpha if args.alpha is not None else PAPER_ALPHA if args.importance is not None else 1.0
+    u_alpha = u_from_alpha(alpha)
+    if args.importance is None:
+        return alpha, None
+    masks = _masks(args.importance, args.input, shape, count, whole=args.frames is None)
+    if alpha > 1:
+        return alpha, (weighted_mask(mask, u_alpha) for mask in masks)
+    for _ in masks:  # weighs all alike, which is coding without a map; one that does not fit is an error all the same
+        pass
+    return alpha, None
+
+
 def _encode_ordinary(args: argparse.Namespace, reader: VideoReader) -> None:
     """An ordinary video with the options of ``configs/codec``, frame by frame."""
-    codec = load_codec(args.codec, gop=args.gop)
-    (point,) = codec.points({"crf": args.crf})  # FFmpeg would clip a crf out of range without a word
+    codec = load_codec(args.codec if args.importance is None else f"{args.codec}-roi", gop=args.gop)
     meta, info = codec.meta, reader.info
-    odd = info.width % 2 or info.height % 2  # 4:2:0 streams of these codecs have even sizes
+    # 4:2:0 streams of H.264 and H.265 have even sizes.
+    odd = (info.width % 2 or info.height % 2) and meta["encoder"] in ("libx264", "libx265")
     count = _count(args, reader)
+    alpha, maps = _importance(args, (info.height, info.width), count)
+    # FFmpeg would clip a crf out of range without a word.
+    (point,) = codec.points({"crf": args.crf, "u_alpha": u_from_alpha(alpha)})
+    offsets = None if maps is None else (lambda picture: attach(picture, codec.delta_qp.blocks(next(maps), alpha)))
     with (
         VideoWriter(
             args.output,
@@ -174,7 +204,8 @@ def _encode_ordinary(args: argparse.Namespace, reader: VideoReader) -> None:
             full_range=info.full_range,
             codec=meta["encoder"],
             pix_fmt="yuv444p" if odd else meta["pix_fmt"],
-            options=meta["options"] | {"crf": f"{point['crf']:g}"},
+            options=_at_crf(meta["options"], point["crf"]),
+            prepare=offsets,
         ) as writer,
         progress() as bars,
     ):
@@ -183,22 +214,20 @@ def _encode_ordinary(args: argparse.Namespace, reader: VideoReader) -> None:
     _say_size(args.output, count, info.width * info.height)
 
 
+def _at_crf(options: dict[str, str], crf: float) -> dict[str, str]:
+    """Encoder options with the crf. SVT-AV1's goes into its parameters: by FFmpeg's own option 0 means its default."""
+    if "svtav1-params" in options:
+        return options | {"svtav1-params": f"{options['svtav1-params']}:crf={crf:g}"}
+    return options | {"crf": f"{crf:g}"}
+
+
 def _encode_neural(args: argparse.Namespace, reader: VideoReader) -> None:
     """A ``.pvc`` stream, frame by frame."""
     codec = load_model(args.model, args.gop, args.device)
     if args.importance is not None and not codec.supports_importance:
         raise ConfigError(f"{codec.name} takes no importance map; use a model with ROI, or leave --importance out")
-    alpha = args.alpha if args.alpha is not None else PAPER_ALPHA if args.importance is not None else 1.0
-    u_alpha = u_from_alpha(alpha)
     count, shape = _count(args, reader), (reader.info.height, reader.info.width)
-    maps = None
-    if args.importance is not None:
-        masks = _masks(args.importance, args.input, shape, count, whole=args.frames is None)
-        if alpha > 1:
-            maps = (weighted_mask(mask, u_alpha) for mask in masks)
-        else:  # weighs all alike, which is coding without a map; one that does not fit is an error all the same
-            for _ in masks:
-                pass
+    alpha, maps = _importance(args, shape, count)
     point = {"beta": args.beta, "alpha": alpha}
     parts = codec.encode_frames(
         _frames(reader, args.input, count), point, maps, fps=reader.info.fps, count=count, size=shape

@@ -1,6 +1,7 @@
 """How the command speaks: errors as one line on stderr, exit codes, and progress bars.
 
-Exit codes: 0 done, 2 what was asked cannot be done (the line says why), 130 interrupted, 141 the reader went away.
+Exit codes: 0 done, 1 done but for some jobs, 2 what was asked cannot be done (the line says why), 130 interrupted,
+141 the reader went away.
 """
 
 import os
@@ -35,7 +36,7 @@ def one_line_errors() -> Iterator[None]:
         finally:
             sys.stdout.flush()  # a full disk or a closed pipe shows here and not at interpreter exit
     except PvcError as error:
-        fail(str(error))
+        fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         print("pvc: interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
@@ -58,9 +59,19 @@ def _abandon_stdout() -> None:
 
 
 def progress() -> "Progress":
-    """A progress display on stderr; where stderr is no terminal only its last state is printed."""
+    """A progress display on stderr with the time passed and the time left, estimated from all that was done so far.
+
+    Where stderr is no terminal only its last state is printed.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=Console(stderr=True))
+    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), speed_estimate_period=24 * 3600)

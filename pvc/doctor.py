@@ -5,17 +5,19 @@ import re
 import subprocess
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 
 from pvc import __version__
 from pvc.paths import checkpoint_dirs, config_dir
 
-# File pattern in torch's hub cache -> what it is for. These are downloads of other people's weights, all optional.
+# What it is for -> file pattern in the folders of weights. These are other people's weights, all optional.
 WEIGHTS = {
-    "alexnet-owt-*.pth": "LPIPS (alex)",
-    "vgg16-*.pth": "LPIPS (vgg), DISTS",
-    "dists_weights.pt": "DISTS",
-    "ssf2020-mse-*.pth.tar": "warm start from ssf2020",
+    "LPIPS (alex), features": "alexnet-owt-*.pth",
+    "LPIPS (vgg), DISTS, features": "vgg16-*.pth",
+    "DISTS": "dists_weights.pt",
+    "FID, KID": "pt_inception-2015-12-05-6726825d.pth",
+    "BRISQUE": "brisque_svm_weights.pt",
+    "features": "squeezenet*",
+    "ssf2020: codec, warm start": "ssf2020-mse-*.pth.tar",
 }
 ENCODERS = ("libx264", "libx265", "libsvtav1")
 FFMPEG_PARTS = {"libvvenc": "-encoders", "libvmaf": "-filters"}
@@ -68,16 +70,16 @@ def codecs() -> Iterator[Row]:
 
 def weights() -> Iterator[Row]:
     """Released checkpoints by name, and the usual pretrained weights."""
-    import torch
+    from pvc.metrics.weights import weight_folders
 
     yield "configs", str(config_dir()), config_dir().is_dir()
     for folder in checkpoint_dirs():
         names = sorted(p.stem for p in folder.glob("*.safetensors"))
         yield "checkpoints", f"{folder}: {', '.join(names) or 'none'}", True
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    yield "downloads", f"{cache} (all optional)", True
-    for pattern, purpose in WEIGHTS.items():
-        found = sorted(p.name for p in cache.glob(pattern))
+    folders = weight_folders()
+    yield "others' weights", f"{', '.join(map(str, folders))} (all optional)", True
+    for purpose, pattern in WEIGHTS.items():
+        found = sorted(p.name for folder in folders for p in folder.glob(pattern))
         yield purpose, ", ".join(found) or f"no {pattern}", True
 
 

@@ -4,6 +4,8 @@
 class PvcError(Exception):
     """Base of all errors whose message is meant for the user; the command prints it as one line and exits with 2."""
 
+    exit_code = 2
+
 
 class VideoError(PvcError):
     """A clip cannot be read or written: missing file, unknown size, damaged stream, unsupported format."""
@@ -35,3 +37,9 @@ class ConfigError(PvcError):
 
 class TrainingError(PvcError):
     """A training run cannot go on; its last checkpoint is intact."""
+
+
+class JobsFailed(PvcError):
+    """Some jobs of an evaluation failed; all others are finished and in the tables."""
+
+    exit_code = 1

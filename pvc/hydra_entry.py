@@ -2,16 +2,20 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pvc.console import fail, one_line_errors
-from pvc.errors import PvcError
+from pvc.errors import ConfigError, PvcError
 from pvc.paths import config_dir
 
 
@@ -19,13 +23,17 @@ def hydra_entry(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
     """Decorator: ``task(cfg)`` becomes ``main()``, run with config ``config_name`` and the overrides in ``sys.argv``.
 
     ``PvcError`` and wrong overrides print one line and exit with 2, Ctrl-C exits with 130. The environment variable
-    ``HYDRA_FULL_ERROR=1`` brings the traceback back.
+    ``HYDRA_FULL_ERROR=1`` brings the traceback back. In a sweep, the other runs go on after an error in one.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> Any:
+            if _is_sweep():  # the launcher brings the error back from where it ran
+                _check_experiment(cfg, config_name)
+                return task(cfg)
             with one_line_errors():
+                _check_experiment(cfg, config_name)
                 return task(cfg)
 
         entry = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(guarded)
@@ -39,7 +47,7 @@ def hydra_entry(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
                 with one_line_errors():
                     entry()
             except (HydraException, OmegaConfBaseException) as error:
-                fail(_message(error))
+                fail(_message(error, config_name))
             finally:
                 os.environ.pop("HYDRA_FULL_ERROR", None)
 
@@ -48,12 +56,35 @@ def hydra_entry(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
     return decorate
 
 
-def _message(error: BaseException) -> str:
+def output_folder(out: str) -> Path:
+    """Where a task writes: ``out``, or in a sweep this run's own folder in it."""
+    return Path(HydraConfig.get().runtime.output_dir) if _is_sweep() else Path(out)
+
+
+def _is_sweep() -> bool:
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _check_experiment(cfg: DictConfig, config_name: str) -> None:
+    """An experiment of another command would bring keys along that this one never looks at."""
+    primary = OmegaConf.load(config_dir() / f"{config_name}.yaml")
+    known = {*primary, *(str(group) for entry in primary.defaults if isinstance(entry, DictConfig) for group in entry)}
+    experiment = HydraConfig.get().runtime.choices.get("experiment")
+    if experiment and (unknown := [str(key) for key in cfg if key not in known]):
+        raise ConfigError(
+            f"experiment={experiment} is not for pvc {config_name}, which has no {', '.join(unknown)}; "
+            "choose one of its own experiments"
+        )
+
+
+def _message(error: BaseException, config_name: str) -> str:
     """What to tell the user: the named error behind Hydra's, where there is one."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, PvcError):
             return str(cause)
         cause = cause.__cause__
+    if found := re.match(r"In 'experiment/(.+)': Could not override '(.+?)'", str(error)):
+        return f"experiment={found[1]} is not for pvc {config_name}, which has no {found[2]}; choose one of its own"
     lines = [line for line in str(error).splitlines() if not line.strip().startswith(("full_key:", "object_type="))]
     return " ".join(lines)

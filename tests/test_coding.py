@@ -48,7 +48,7 @@ def refused(*args: str, capsys) -> str:
     return line
 
 
-@pytest.mark.parametrize("codec", ["x264", "x265"])
+@pytest.mark.parametrize("codec", ["x264", "x265", "svtav1"])
 def test_an_ordinary_codec_writes_a_video_of_the_same_size_rate_and_length(codec, clip):
     main(["encode", "in.mkv", "-o", "out.mp4", "--codec", codec, "--crf", "20"])
     info = probe("out.mp4")
@@ -57,18 +57,20 @@ def test_an_ordinary_codec_writes_a_video_of_the_same_size_rate_and_length(codec
     assert error < 8
 
 
-def test_a_larger_crf_makes_a_smaller_file_and_frames_cuts_the_clip(clip):
+@pytest.mark.parametrize("codec", ["x265", "svtav1"])
+def test_a_larger_crf_makes_a_smaller_file_and_frames_cuts_the_clip(codec, clip):
     sizes = []
-    for crf in ("20", "40"):
-        main(["encode", "in.mkv", "-o", "out.mp4", "--codec", "x265", "--crf", crf, "--frames", "3"])
+    for crf in ("0", "40"):
+        main(["encode", "in.mkv", "-o", "out.mp4", "--codec", codec, "--crf", crf, "--frames", "3"])
         assert probe("out.mp4").frames == 3
         sizes.append(Path("out.mp4").stat().st_size)
     assert sizes[1] < sizes[0]
 
 
-def test_odd_sizes_stay_odd(clip):
+@pytest.mark.parametrize("codec", ["x264", "svtav1"])
+def test_odd_sizes_stay_odd(codec, clip):
     write_clip("odd.mkv", clip[:, :, 1:, 1:], Fraction(25))
-    main(["encode", "odd.mkv", "-o", "out.mp4", "--codec", "x264", "--crf", "30"])
+    main(["encode", "odd.mkv", "-o", "out.mp4", "--codec", codec, "--crf", "30"])
     assert read_clip("out.mp4").shape == (FRAMES, 3, HEIGHT - 1, WIDTH - 1)
 
 
@@ -86,6 +88,58 @@ def test_what_a_codec_cannot_do_leaves_the_file_that_was_there(clip, capsys):
     assert "in.mkv has 5 frames, not the 6" in refused(*x264, "--crf", "30", "--frames", "6", capsys=capsys)
     assert Path("out.mp4").read_bytes() == b"before"
     assert sorted(p.name for p in Path().iterdir()) == ["in.mkv", "out.mp4"]
+
+
+@pytest.mark.parametrize("codec", ["x264", "x265"])
+def test_an_ordinary_codec_spends_its_bits_by_the_map(codec, clip):
+    noise = torch.randint(0, 256, clip.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    write_clip("noise.mkv", noise, Fraction(25))
+    left = torch.zeros(FRAMES, 1, HEIGHT, WIDTH)
+    left[..., : WIDTH // 2] = 1
+    for name, mask in {"left.mkv": left, "right.mkv": 1 - left}.items():
+        write_map(name, mask, Fraction(25))
+    encode = ["encode", "noise.mkv", "-o", "out.mp4", "--codec", codec, "--crf", "30"]
+
+    def errors(*extra):
+        main([*encode, *extra])
+        error = (read_clip("out.mp4").float() - noise.float()).abs()
+        return error[..., : WIDTH // 2].mean(), error[..., WIDTH // 2 :].mean()
+
+    to_left, to_right = errors("--importance", "left.mkv"), errors("--importance", "right.mkv", "--alpha", "60")
+    assert to_left[0] < 0.9 * to_left[1]
+    assert to_right[1] < 0.9 * to_right[0]
+
+
+def test_alpha_1_is_the_ordinary_codec_without_map(clip):
+    write_map("map.mkv", torch.zeros(FRAMES, 1, HEIGHT, WIDTH), Fraction(25))
+    files = []
+    for extra in ([], ["--importance", "map.mkv", "--alpha", "1"]):
+        main(["encode", "in.mkv", "-o", "out.mp4", "--codec", "x265", "--crf", "30", *extra])
+        files.append(Path("out.mp4").read_bytes())
+    assert files[0] == files[1]
+
+
+def test_odd_sizes_take_a_map(clip):
+    write_clip("odd.mkv", clip[:, :, 1:, 1:], Fraction(25))
+    write_map("map.mkv", torch.ones(FRAMES, 1, HEIGHT - 1, WIDTH - 1), Fraction(25))
+    main(["encode", "odd.mkv", "-o", "out.mp4", "--codec", "x264", "--crf", "30", "--importance", "map.mkv"])
+    assert read_clip("out.mp4").shape == (FRAMES, 3, HEIGHT - 1, WIDTH - 1)
+
+
+def test_a_map_that_an_ordinary_codec_cannot_take_leaves_the_file_that_was_there(clip, capsys):
+    Path("out.mp4").write_bytes(b"before")
+    for name, frames, width in (
+        ("short.mkv", FRAMES - 1, WIDTH),
+        ("long.mkv", FRAMES + 1, WIDTH),
+        ("s.mkv", FRAMES, 32),
+    ):
+        write_map(name, torch.zeros(frames, 1, HEIGHT, width), Fraction(25))
+    x264 = ["encode", "in.mkv", "-o", "out.mp4", "--codec", "x264", "--crf", "30", "--importance"]
+    assert "short.mkv has 4 frames" in refused(*x264, "short.mkv", capsys=capsys)
+    assert "more than the 5 frames" in refused(*x264, "long.mkv", capsys=capsys)
+    assert f"32x{HEIGHT}" in refused(*x264, "s.mkv", capsys=capsys)
+    assert "alpha" in refused(*x264, "short.mkv", "--alpha", "99", capsys=capsys)
+    assert Path("out.mp4").read_bytes() == b"before"
 
 
 def test_info_of_a_clip(clip, capsys):

@@ -5,29 +5,35 @@ does not count. Informational SEI units are left out of it: x264 writes about 70
 stream, which would weigh on short clips and says nothing about compression.
 """
 
-import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import av
-import numpy as np
 import torch
 from av.bitstream import BitStreamFilterContext
 from torch import Tensor
 
-from pvc.codecs.base import Point, numbers
-from pvc.codecs.odd_size import size_unit, true_size
-from pvc.errors import BitstreamError, ConfigError, ImportanceError, VideoError
-from pvc.video import default_matrix, from_yuv420p, to_yuv420p
+from pvc.codecs.base import ClipCoding, Point, numbers
+from pvc.codecs.delta_qp import DeltaQp, attach
+from pvc.codecs.elementary import COLORSPACE, decode_elementary
+from pvc.codecs.odd_size import size_unit
+from pvc.errors import ConfigError, ImportanceError, VideoError
+from pvc.importance import ALPHA_MAX, alpha_from_u, check_map
+from pvc.video import default_matrix, to_yuv420p
+from pvc.video.color import make_frame
 
 DEFAULT_GOP = 250  # keyint of x264 and x265 when no option names it
-_COLORSPACE = {"bt601": 5, "bt709": 1, "bt2020": 9}  # AVColorSpace: BT470BG, BT709, BT2020_NCL
-_MATRIX = {5: "bt601", 6: "bt601", 1: "bt709", 9: "bt2020"}
 
 
-class AvCodec:
+class AvCodec(ClipCoding):
     """An encoder of FFmpeg's libraries run at constant rate factor (``point = {"crf": ...}``).
+
+    With ``delta_qp`` it takes importance maps, and ``point = {"crf": ..., "alpha": ...}``. Without a map, at alpha = 1,
+    its bits are those of the same encoder without ``delta_qp``.
 
     Args:
         name: What the codec is called in tables.
@@ -38,13 +44,13 @@ class AvCodec:
         matrix, full_range: Colour matrix and range of the coded video, tagged in the stream; ``None`` is BT.601 below
             720 lines and BT.709 from there.
         preset: Name of the option set, for the record.
+        delta_qp: How maps become quantiser offsets; None takes no maps.
     """
 
     encoder: str
     format: str  # of the elementary stream
     sei_units: str  # SEI types of the filter_units bitstream filter
     sei_header: bytes
-    supports_importance = False
 
     def __init__(
         self,
@@ -55,12 +61,14 @@ class AvCodec:
         matrix: str | None = None,
         full_range: bool = False,
         preset: str = "custom",
+        delta_qp: DeltaQp | None = None,
     ):
-        if matrix is not None and matrix not in _COLORSPACE:
-            raise ConfigError(f"codec {name}: matrix {matrix!r} is unknown; use one of {', '.join(_COLORSPACE)}")
+        if matrix is not None and matrix not in COLORSPACE:
+            raise ConfigError(f"codec {name}: matrix {matrix!r} is unknown; use one of {', '.join(COLORSPACE)}")
         if gop < 1:
             raise ConfigError(f"gop={gop} is too small; a group of pictures has at least one frame")
         self.name, self.matrix, self.full_range = name, matrix, full_range
+        self.delta_qp, self.supports_importance = delta_qp, delta_qp is not None
         self.gop = gop if any("{gop}" in str(v) for v in options.values()) else DEFAULT_GOP
         self._options = {k: str(v).format(gop=gop) for k, v in options.items()} | {"threads": str(threads)}
         self.meta: dict[str, Any] = {
@@ -72,92 +80,119 @@ class AvCodec:
             "pix_fmt": "yuv420p",
             "bits": "elementary stream (Annex B) with parameter sets, without SEI",
         }
+        if delta_qp is not None:
+            self.meta["delta_qp"] = asdict(delta_qp)
+            if self._ignores_offsets():
+                raise ConfigError(
+                    f"codec {name}: {self.encoder} heeds importance maps only with adaptive quantisation, which these "
+                    f"options switch off: {self._options}; leave out ultrafast, tune psnr or grain, and aq-mode 0"
+                )
 
     def points(self, settings: Mapping[str, Any]) -> list[Point]:
-        """One point for each crf in ``settings["crf"]`` (0 to 51)."""
-        return [{"crf": crf} for crf in numbers(settings, "crf", 0, 51)]
+        """A point for each crf in ``settings["crf"]`` (0 to 51), with maps also for each of ``settings["u_alpha"]``."""
+        crfs = numbers(settings, "crf", 0, 51)
+        if not self.supports_importance:
+            return [{"crf": crf} for crf in crfs]
+        u_alphas = numbers(settings, "u_alpha", 0, 1)
+        return [{"crf": crf, "alpha": float(alpha_from_u(u))} for u, crf in product(u_alphas, crfs)]
 
-    def encode(
+    def encode_frames(
         self,
-        clip: Tensor,
+        frames: Iterable[Tensor],
         point: Mapping[str, float],
-        importance: Tensor | None = None,
+        importance: Iterator[Tensor] | None = None,
         *,
-        fps: Fraction = Fraction(30),
-    ) -> bytes:
-        """Elementary stream of ``clip`` (uint8 RGB ``[T, 3, H, W]``) at ``point["crf"]``, any size from 1x1.
+        fps: Fraction,
+        count: int,
+        size: tuple[int, int],
+    ) -> Iterator[bytes]:
+        """Elementary stream of ``frames`` (uint8 RGB ``[3, H, W]``, any size from 1x1) at ``point["crf"]``.
+
+        With a map, a block's offset goes by ``point["alpha"]`` and :class:`pvc.codecs.delta_qp.DeltaQp`. A map that
+        is equal everywhere shifts all blocks alike; rate control then takes about a third of the shift back, as it
+        judges a frame's complexity after the offsets.
 
         Raises:
-            ConfigError: no crf in ``point`` or one outside [0, 51].
-            ImportanceError: an importance map is given.
-            VideoError: the clip is not uint8 RGB, or the encoder refuses it.
+            ConfigError: no crf in ``point`` or one outside [0, 51]; a map but no alpha in [1, 60].
+            ImportanceError: a map for a codec that takes none, or one that does not fit its frame.
+            VideoError: a frame is not uint8 RGB of ``size``, or the encoder refuses it.
         """
-        if importance is not None:
-            raise ImportanceError(f"codec {self.name} takes no importance map; encode with alpha = 1")
-        if clip.dtype != torch.uint8 or clip.ndim != 4 or clip.shape[1] != 3 or len(clip) == 0:
-            raise VideoError(f"codec {self.name} needs a uint8 clip [T, 3, H, W], got {clip.dtype} {list(clip.shape)}")
         (crf,) = numbers(point, "crf", 0, 51)
-        height, width = clip.shape[-2:]
-        matrix = self.matrix or default_matrix(height)
-        planes = to_yuv420p(clip, matrix, self.full_range)
+        alpha = None
+        if importance is not None:
+            if self.delta_qp is None:
+                raise ImportanceError(f"codec {self.name} takes no importance map; encode with alpha = 1")
+            (alpha,) = numbers(point, "alpha", 1, ALPHA_MAX)
+        with self._refusing(crf, size):
+            context = self._open(crf, Fraction(fps), size)
+            without_sei = BitStreamFilterContext(f"filter_units=remove_types={self.sei_units}", context.codec)
+        yield size_unit(self.sei_header, *size)
+        for t, frame in enumerate(frames):
+            if frame.dtype != torch.uint8 or frame.shape != (3, *size):
+                got = f"{frame.dtype} {list(frame.shape)}"
+                raise VideoError(f"codec {self.name} needs uint8 frames {[3, *size]}, but frame {t} is {got}")
+            picture = self._picture(frame, t, context)
+            if alpha is not None:
+                q = next(importance, None)
+                if q is None:
+                    raise ImportanceError(
+                        f"the importance map has {t} frames but the clip has {count}; give one for each"
+                    )
+                check_map(q[None], frame[None], map_name=f"importance map of frame {t}", clip_name="the clip")
+                attach(picture, self.delta_qp.blocks(q, alpha))
+            with self._refusing(crf, size):
+                coded = _code(picture, context, without_sei)
+            yield coded
+        with self._refusing(crf, size):
+            coded = _code(None, context, without_sei)
+        yield coded
+
+    @contextmanager
+    def _refusing(self, crf: float, size: tuple[int, int]) -> Iterator[None]:
+        """Turn what the encoder complains of into one line."""
         try:
-            stream = self._encode_planes(planes, self._options | {"crf": f"{crf:g}"}, fps, matrix)
+            yield
         except (av.error.FFmpegError, ValueError) as error:
-            raise VideoError(f"{self.encoder} refuses to code {width}x{height} at crf {crf:g}: {error}") from error
-        return size_unit(self.sei_header, height, width) + stream
+            raise VideoError(f"{self.encoder} refuses to code {size[1]}x{size[0]} at crf {crf:g}: {error}") from error
 
-    def _encode_planes(self, planes: tuple[Tensor, Tensor, Tensor], options: dict, fps: Fraction, matrix: str) -> bytes:
-        frames, height, width = planes[0].shape
-        out = io.BytesIO()
-        with av.open(out, "w", format=self.format) as container:
-            stream = container.add_stream(self.encoder, rate=Fraction(fps), options=options)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            context = stream.codec_context
-            context.time_base = 1 / Fraction(fps)
-            context.colorspace, context.color_range = _COLORSPACE[matrix], 2 if self.full_range else 1
-            without_sei = BitStreamFilterContext(f"filter_units=remove_types={self.sei_units}", stream)
-            for t in range(frames):
-                flat = np.concatenate([p[t].reshape(-1).numpy() for p in planes])
-                frame = av.VideoFrame.from_ndarray(flat.reshape(height * 3 // 2, width), format="yuv420p")
-                frame.pts, frame.time_base = t, context.time_base
-                frame.colorspace, frame.color_range = context.colorspace, context.color_range
-                for packet in stream.encode(frame):
-                    container.mux(without_sei.filter(packet))
-            for packet in stream.encode(None):
-                container.mux(without_sei.filter(packet))
-            container.mux(without_sei.filter(None))
-        return out.getvalue()
+    def _open(self, crf: float, fps: Fraction, size: tuple[int, int]) -> av.VideoCodecContext:
+        height, width = size
+        context = av.CodecContext.create(self.encoder, "w")
+        context.width, context.height, context.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        context.framerate, context.time_base = fps, 1 / fps
+        context.colorspace = COLORSPACE[self.matrix or default_matrix(height)]
+        context.color_range = 2 if self.full_range else 1
+        context.options = self._options | {"crf": f"{crf:g}"}
+        return context
 
-    def decode(self, data: bytes) -> Tensor:
-        """The clip in ``data``, converted by the matrix and range that the stream itself carries."""
-        planes: tuple[list, list, list] = ([], [], [])
-        matrix, full_range = "bt601", False
-        try:
-            with av.open(io.BytesIO(data), format=self.format) as container:
-                context = container.streams.video[0].codec_context
-                context.options = {"err_detect": "explode"}
-                for frame in container.decode(video=0):
-                    matrix = _MATRIX.get(int(frame.colorspace), default_matrix(frame.height))
-                    full_range = int(frame.color_range) == 2
-                    for plane, part in zip(planes, _split(frame), strict=True):
-                        plane.append(part)
-        except (av.error.FFmpegError, IndexError) as error:
-            raise BitstreamError(f"{self.name}: the stream of {len(data)} bytes does not decode: {error}") from error
-        if not planes[0]:
-            raise BitstreamError(f"{self.name}: the stream of {len(data)} bytes holds no frame")
-        y, u, v = (torch.from_numpy(np.stack(plane)) for plane in planes)
-        return from_yuv420p(y, u, v, matrix, full_range, size=true_size(data, *y.shape[-2:]))
+    def _picture(self, frame: Tensor, t: int, context: av.VideoCodecContext) -> av.VideoFrame:
+        """RGB ``[3, H, W]`` as the encoder takes it: 4:2:0, even size, tagged."""
+        matrix = self.matrix or default_matrix(frame.shape[-2])
+        planes = [plane[0].numpy() for plane in to_yuv420p(frame[None], matrix, self.full_range)]
+        picture = make_frame(planes, context.width, context.height, "yuv420p")
+        picture.pts, picture.time_base = t, context.time_base
+        picture.colorspace, picture.color_range = context.colorspace, context.color_range
+        return picture
+
+    def _ignores_offsets(self) -> bool:
+        """Whether a map changes nothing, tried on a small picture: FFmpeg then only writes to its log."""
+        picture = (torch.arange(3 * 32 * 32) ** 2 % 251).to(torch.uint8).view(1, 3, 32, 32)
+        point = {"crf": 26, "alpha": ALPHA_MAX}
+        return self.encode(picture, point) == self.encode(picture, point, torch.zeros(1, 1, 32, 32))
+
+    def decode_frames(self, data: bytes) -> Iterator[Tensor]:
+        """Frames of ``data`` one by one, converted by the matrix and range that the stream itself carries.
+
+        Raises:
+            BitstreamError: where the decoder meets damage, or the stream holds no frame. Streams of these codecs have
+                neither checksums nor a number of frames, so one that is cut between two frames is only shorter.
+        """
+        return decode_elementary(self.name, data, self.format, "yuv420p")
 
 
-def _split(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Y ``[H, W]``, U and V ``[H/2, W/2]`` of a yuv420p frame of even size."""
-    if frame.format.name not in ("yuv420p", "yuvj420p"):
-        raise BitstreamError(f"the stream is {frame.format.name}, not 8-bit 4:2:0; it was not written by this codec")
-    h, w = frame.height, frame.width
-    flat = frame.to_ndarray().reshape(-1)
-    chroma = h * w // 4
-    parts = np.split(flat, [h * w, h * w + chroma])
-    return parts[0].reshape(h, w), parts[1].reshape(h // 2, w // 2), parts[2].reshape(h // 2, w // 2)
+def _code(picture: av.VideoFrame | None, context: av.VideoCodecContext, without_sei: BitStreamFilterContext) -> bytes:
+    """What comes out when ``picture`` goes in, which may be nothing yet; None ends the stream."""
+    return b"".join(bytes(part) for packet in context.encode(picture) for part in without_sei.filter(packet))
 
 
 class X264(AvCodec):

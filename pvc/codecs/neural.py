@@ -9,18 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pvc.codecs.base import Point, beta_alpha_points
+from pvc.codecs.base import ClipCoding, Point, beta_alpha_points
 from pvc.entropy.condition import beta_to_code, code_to_beta
 from pvc.entropy.container import Frame, Header, pack_frame, unpack_frames, unpack_header
-from pvc.errors import BitstreamError, ConfigError
-from pvc.importance import check_map
+from pvc.errors import BitstreamError, CheckpointError, ConfigError
 from pvc.models.checkpoint import fingerprint, load_model
 
 # The rate at the end of a single-rate checkpoint's name: -1e-4, -1.6e-3, -0.001.
 _RATE = re.compile(r"-\d[\d.]*(e-?\d+)?$")
 
 
-class NeuralCodec:
+class NeuralCodec(ClipCoding):
     """One checkpoint, or several single-rate ones that differ only in beta, behind the interface of every codec.
 
     Args:
@@ -44,24 +43,15 @@ class NeuralCodec:
         self._by_beta = None if models[0].multirate else {beta_to_code(m.beta): m for m in models}
         self.betas = None if self._by_beta is None else sorted(m.beta for m in models)
         self.meta: dict[str, Any] = {"fingerprints": sorted(self._models)}
+        self._paths = paths
+
+    def __reduce__(self) -> tuple:
+        """Another process gets the names of the checkpoints, not the weights, and loads them itself."""
+        return _reload, (self._paths, str(self.device), self.gop, self.name, self.meta, sorted(self._models))
 
     def points(self, settings: Mapping[str, Any]) -> list[Point]:
         """Its trained betas, or ``settings["beta"]``, with every ``settings["u_alpha"]`` if it has an ROI input."""
         return beta_alpha_points(self.betas, self.supports_importance, settings)
-
-    def encode(
-        self,
-        clip: Tensor,
-        point: Mapping[str, float],
-        importance: Tensor | None = None,
-        *,
-        fps: Fraction = Fraction(30),
-    ) -> bytes:
-        """Code ``clip`` (uint8 ``[T, 3, H, W]``) at ``point["beta"]`` with q = ``importance`` (``[T, 1, H, W]``)."""
-        if importance is not None:
-            check_map(importance, clip)
-        maps = None if importance is None else iter(importance)
-        return b"".join(self.encode_frames(clip, point, maps, fps=fps, count=len(clip), size=clip.shape[-2:]))
 
     def encode_frames(
         self,
@@ -73,10 +63,13 @@ class NeuralCodec:
         count: int,
         size: tuple[int, int],
     ) -> Iterator[bytes]:
-        """As :meth:`encode`, frame by frame in constant memory: the header, then one chunk for each frame.
+        """Code ``frames`` at ``point["beta"]`` in constant memory: the header, then one chunk for each frame.
 
         Args:
             frames: uint8 ``[3, H, W]``, ``count`` of them, of ``size`` (H, W). importance: q ``[1, H, W]`` for each.
+
+        Raises:
+            ConfigError: a map for a model without ROI, a beta it was not trained for, or frames too large.
         """
         if importance is not None and not self.supports_importance:
             raise ConfigError(f"{self.name} takes no importance map; use a model with ROI, or leave the map out")
@@ -96,16 +89,12 @@ class NeuralCodec:
             yield pack_frame(Frame(key, code, data), sent)
             previous, sent = x, code
 
-    def decode(self, data: bytes) -> Tensor:
-        """The clip (uint8 ``[T, 3, H, W]``) of a stream.
+    def decode_frames(self, data: bytes) -> Iterator[Tensor]:
+        """Frames uint8 ``[3, H, W]`` one by one; all whole frames come before the error of a damaged one.
 
         Raises:
             BitstreamError: damaged, cut short, or written by another model.
         """
-        return torch.stack(list(self.decode_frames(data)))
-
-    def decode_frames(self, data: bytes) -> Iterator[Tensor]:
-        """Frames uint8 ``[3, H, W]`` one by one; all whole frames come before the error of a damaged one."""
         header, position = unpack_header(data)
         model = self._models.get(header.fingerprint)
         if model is None:
@@ -131,6 +120,18 @@ class NeuralCodec:
                 f"{self.name} was trained for beta={have}, not {_short(code_to_beta(code))}; give one of them"
             )
         return self._by_beta[code]
+
+
+def _reload(
+    paths: Sequence[Path], device: str, gop: int, name: str, meta: dict[str, Any], fingerprints: Sequence[str]
+) -> NeuralCodec:
+    """The codec in another process. Raises ``CheckpointError`` if a file has been overwritten in the meantime."""
+    codec = NeuralCodec(paths, device, gop)
+    if sorted(codec._models) != fingerprints:
+        files = ", ".join(map(str, paths))
+        raise CheckpointError(f"{files} changed while the evaluation was running; evaluate a copy of it")
+    codec.name, codec.meta = name, meta
+    return codec
 
 
 def _name(path: Path) -> str:

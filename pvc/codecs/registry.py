@@ -4,11 +4,12 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from pvc.codecs.base import Codec
-from pvc.errors import CheckpointError, ConfigError
+from pvc.errors import CheckpointError, ConfigError, PvcError
 from pvc.paths import config_dir, find_checkpoints
 
 
@@ -17,7 +18,7 @@ def codec_names() -> list[str]:
     return sorted(p.stem for p in (config_dir() / "codec").glob("*.yaml"))
 
 
-def load_codec(name: str, gop: int = 12, device: str = "cpu") -> Codec:
+def load_codec(name: str, gop: int = 12, device: str = "cpu", weights_dir: str | None = None) -> Codec:
     """The codec called ``name``.
 
     Args:
@@ -25,6 +26,7 @@ def load_codec(name: str, gop: int = 12, device: str = "cpu") -> Codec:
             single-rate checkpoints that differ only in beta are one codec under their common name.
         gop: Frames from one key frame to the next.
         device: Where a learned codec runs.
+        weights_dir: Folder with weights of codecs that are no checkpoints, searched before the usual caches.
 
     Raises:
         ConfigError: no codec and no checkpoint has this name; the message lists both.
@@ -32,7 +34,7 @@ def load_codec(name: str, gop: int = 12, device: str = "cpu") -> Codec:
     """
     file = config_dir() / "codec" / f"{name}.yaml"
     if name in codec_names():
-        return instantiate(OmegaConf.load(file), name=name, gop=gop, _convert_="all")
+        return _configured(file, name=name, gop=gop, device=device)
     try:
         checkpoints = find_checkpoints(name)
     except CheckpointError as error:
@@ -45,9 +47,24 @@ def load_codec(name: str, gop: int = 12, device: str = "cpu") -> Codec:
     return codec
 
 
-def load_codecs(names: Iterable[str], gop: int = 12, device: str = "cpu") -> list[Codec]:
+def _configured(file: Path, device: str, **settings: str | int) -> Codec:
+    """The codec of a file in ``configs/codec``, on ``device`` if it has one."""
+    config = OmegaConf.load(file)
+    if "device" in config:
+        settings["device"] = device
+    try:
+        return instantiate(config, **settings, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, PvcError):  # a codec's own word about its settings
+            raise error.__cause__ from None
+        raise
+
+
+def load_codecs(
+    names: Iterable[str], gop: int = 12, device: str = "cpu", weights_dir: str | None = None
+) -> list[Codec]:
     """:func:`load_codec` for each name, checked to be told apart by their names in tables."""
-    codecs = [load_codec(str(name), gop, device) for name in names]
+    codecs = [load_codec(str(name), gop, device, weights_dir) for name in names]
     seen = [c.name for c in codecs]
     if twice := {n for n in seen if seen.count(n) > 1}:
         raise ConfigError(f"codecs names {', '.join(sorted(twice))} twice; name each codec once")

@@ -4,9 +4,10 @@ The mask of a clip is ``NAME.mask.mkv`` (any readable clip) or a folder ``NAME.m
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from pvc.data.cache import FrameCache
 from pvc.data.sequence import Box, Sequence
 from pvc.data.source import Source, log
 from pvc.errors import DataError, ImportanceError
-from pvc.video import probe, read_clip, read_map
+from pvc.video import VideoReader, probe, read_clip, read_map
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".y4m", ".ts"}
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
@@ -50,6 +51,20 @@ class ClipSequence(Sequence):
             return _part(self.cache.load(self.mask_path, grey=True), start, count, box).float() / 255
         mask = read_map(self.mask_path, start, count)
         return mask if box is None else box.cut(mask)
+
+    def _stream(self, count: int) -> Iterator[Tensor]:
+        if self.cache:
+            yield from super()._stream(count)
+        else:
+            with VideoReader(self.path, **self.options) as reader:  # in one go: no seeking
+                yield from islice(reader, count)
+
+    def _stream_mask(self, count: int) -> Iterator[Tensor]:
+        if self.cache:
+            yield from super()._stream_mask(count)
+        else:
+            with VideoReader(self.mask_path, grey=True) as reader:
+                yield from islice(reader, count)
 
 
 class ClipFolder(Source):

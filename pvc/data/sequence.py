@@ -1,6 +1,7 @@
 """What every data set is made of: a clip that can be read in parts, with its mask where there is one."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -8,6 +9,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from pvc.errors import DataError
+
+_CHUNK = 8
+"""Frames that a stream reads at once."""
 
 
 class Box(NamedTuple):
@@ -57,11 +61,45 @@ class Sequence(ABC):
             return None
         return self._whole(self._read_mask(start, n := self._count(start, count), box), n, box, "mask")
 
+    def stream(self, count: int | None = None) -> Iterator[Tensor]:
+        """The first ``count`` frames (all without it) one by one, uint8 RGB ``[3, H, W]``, in constant memory.
+
+        Raises:
+            DataError, PvcError: as :meth:`read`, at the frame where it shows.
+        """
+        return self._whole_stream(self._stream(n := self._count(0, count)), n, "frame")
+
+    def stream_mask(self, count: int | None = None) -> Iterator[Tensor] | None:
+        """The importance maps of the same frames, float32 ``[1, H, W]`` each, or None where there are none."""
+        if not self.has_mask:
+            return None
+        return self._whole_stream(self._stream_mask(n := self._count(0, count)), n, "mask")
+
     @abstractmethod
     def _read(self, start: int, count: int, box: Box | None) -> Tensor: ...
 
     def _read_mask(self, start: int, count: int, box: Box | None) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} says that it has a mask but cannot read it")
+
+    def _stream(self, count: int) -> Iterator[Tensor]:
+        for start in range(0, count, _CHUNK):
+            yield from self._read(start, min(_CHUNK, count - start), None)
+
+    def _stream_mask(self, count: int) -> Iterator[Tensor]:
+        for start in range(0, count, _CHUNK):
+            yield from self._read_mask(start, min(_CHUNK, count - start), None)
+
+    def _whole_stream(self, frames: Iterator[Tensor], count: int, what: str) -> Iterator[Tensor]:
+        found = 0
+        for frame in frames:
+            self._whole(frame[None], 1, None, what)
+            found += 1
+            yield frame
+        if found != count:
+            raise DataError(
+                f"{self.dataset}/{self.name}: there are {found} {what}s where {count} were expected; "
+                "the files changed or are broken"
+            )
 
     def _whole(self, read: Tensor, count: int, box: Box | None, what: str) -> Tensor:
         expected = (count, box.height, box.width) if box else (count, self.height, self.width)

@@ -1,7 +1,7 @@
 """How each metric is shown and compared: its name, unit, direction, and the scale of its axis."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 
@@ -32,18 +32,38 @@ def _similarity_db(value: float) -> float:
     return -10 * math.log10(max(1 - value, 1e-6))
 
 
-_AXES = {
-    "psnr": Axis("PSNR", "dB"),
-    "psnr_roi": Axis("ROI PSNR", "dB"),
-    "psnr_bg": Axis("Background PSNR", "dB"),
-    "ms_ssim": Axis("MS-SSIM", "dB", scale=_similarity_db),
-    "lpips": Axis("LPIPS", higher_is_better=False),
-    "dists": Axis("DISTS", higher_is_better=False),
-    "fid": Axis("FID", higher_is_better=False),
-    "kid": Axis("KID", higher_is_better=False),
-    "niqe": Axis("NIQE", higher_is_better=False),
-    "vmaf": Axis("VMAF"),
-}
+def _regions(name: str, title: str, *rest, **keywords) -> Iterator[tuple[str, Axis]]:
+    """A metric of the whole frame, of the ROI and of the background."""
+    for suffix, region in (("", ""), ("_roi", "ROI "), ("_bg", "Background ")):
+        yield name + suffix, Axis(region + title, *rest, **keywords)
+
+
+_LOWER = {"higher_is_better": False}
+_AXES = dict(
+    [
+        *_regions("psnr", "PSNR", "dB"),
+        *_regions("psnr_y", "PSNR-Y", "dB"),
+        *_regions("psnr_yuv", "PSNR-YUV", "dB"),
+        ("wpsnr", Axis("Weighted PSNR", "dB")),
+        *_regions("ssim", "SSIM", "dB", scale=_similarity_db),
+        ("ms_ssim", Axis("MS-SSIM", "dB", scale=_similarity_db)),
+        ("vmaf", Axis("VMAF")),
+        ("vmaf_neg", Axis("VMAF NEG")),
+        ("vmaf_phone", Axis("VMAF phone")),
+        ("vmaf_4k", Axis("VMAF 4K")),
+        *_regions("lpips", "LPIPS", **_LOWER),
+        *_regions("lpips_vgg", "LPIPS (VGG)", **_LOWER),
+        *_regions("lpips_squeeze", "LPIPS (SqueezeNet)", **_LOWER),
+        ("dists", Axis("DISTS", **_LOWER)),
+        *_regions("fid", "FID", **_LOWER),
+        *_regions("kid", "KID", **_LOWER),
+        *_regions("feat_squeezenet11", "SqueezeNet features", **_LOWER),
+        *_regions("feat_alexnet", "AlexNet features", **_LOWER),
+        *_regions("feat_vgg16", "VGG16 features", **_LOWER),
+        ("brisque", Axis("BRISQUE", **_LOWER)),
+        ("blur", Axis("Blur", **_LOWER)),
+    ]
+)
 
 
 def axis(metric: str) -> Axis:

@@ -1,12 +1,13 @@
-"""Bjontegaard-delta rate of one rate-distortion curve against another, or the reason why there is none.
+"""Bjontegaard deltas of one rate-distortion curve against another, or the reason why there is none.
 
-The number is that of the ``bjontegaard`` package: mean difference of log-rate at equal quality over the range that both
-curves cover, interpolated by PCHIP or Akima. What it leaves to the user is checked here: a curve that bends back, too
-few points, or curves that hardly overlap give a reason instead of a number.
+The numbers are those of the ``bjontegaard`` package, interpolated by PCHIP or Akima: BD-rate is the mean difference of
+log-rate at equal quality over the qualities that both curves cover, BD-quality (BD-PSNR and its like) the mean
+difference of quality at equal rate over the log-rates that both cover. What the package leaves to the user is checked
+here: a curve that bends back, too few points, or curves that hardly overlap give a reason instead of a number.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,11 +23,12 @@ MIN_POINTS = 4
 
 @dataclass(frozen=True)
 class Settings:
-    """How BD-rates are computed.
+    """How BD-rate and BD-quality are computed.
 
     Attributes:
-        method: Interpolation of log-rate over quality: ``pchip`` or ``akima``.
-        min_overlap: Share of the shorter curve's quality range, in (0, 1], that both curves must cover.
+        method: Interpolation between points: ``pchip`` or ``akima``.
+        min_overlap: Share of the shorter curve's range, in (0, 1], that both curves must cover: its range of quality
+            for BD-rate, of log-rate for BD-quality.
     """
 
     method: str = "pchip"
@@ -42,7 +44,7 @@ class Settings:
         return (
             f"BD-rate over log-rate by {self.method.upper() if self.method == 'pchip' else self.method.capitalize()} "
             f"interpolation; a number needs {MIN_POINTS} points a curve, quality that rises with rate, and "
-            f"{self.min_overlap:.0%} overlap of the shorter curve's quality range"
+            f"{self.min_overlap:.0%} overlap of the shorter curve's range of quality (BD-quality: of log-rate)"
         )
 
 
@@ -58,9 +60,26 @@ class BdRate:
     overlap: float | None = None
 
 
+@dataclass(frozen=True)
+class BdQuality:
+    """``difference`` to the anchor at equal rate in the metric's own unit and direction, or None and the ``reason``.
+
+    The unit is that of the metric's axis (dB for MS-SSIM). Positive is better for PSNR and its like, negative for LPIPS
+    and its like. ``overlap`` is the share of the shorter curve's log-rate range that both cover.
+    """
+
+    difference: float | None
+    reason: str | None = None
+    overlap: float | None = None
+
+
+Curve = Sequence[tuple[float, float]]
+"""Points (rate, value of the metric) in any order; the rate in any unit, the same for the curves that are compared."""
+
+
 def bd_rate(
-    anchor: Sequence[tuple[float, float]],
-    test: Sequence[tuple[float, float]],
+    anchor: Curve,
+    test: Curve,
     metric: str = "psnr",
     settings: Settings | None = None,
     names: tuple[str, str] = ("anchor", "codec"),
@@ -68,28 +87,65 @@ def bd_rate(
     """BD-rate of ``test`` against ``anchor``.
 
     Args:
-        anchor, test: Points (rate, value of the metric) in any order; the rate in any unit, the same for both.
+        anchor, test: The two curves.
         metric: Decides direction and scale (:mod:`pvc.evaluation.axes`): for LPIPS and its like lower is better.
         settings: Interpolation and smallest overlap.
         names: What to call the two curves in a reason.
     """
     settings, ax = settings or Settings(), axis(metric)
-    curves = [sorted((rate, _quality(value, ax)) for rate, value in curve) for curve in (anchor, test)]
-    for name, curve in zip(names, curves, strict=True):
-        if reason := _fault(name, curve, ax):
-            return BdRate(None, reason)
-    (a_rate, a_quality), (t_rate, t_quality) = (zip(*curve, strict=True) for curve in curves)
-    overlap = _overlap(a_quality, t_quality)
+    curves = [_turned(curve, ax) for curve in (anchor, test)]
+    if reason := _faults(curves, names, ax):
+        return BdRate(None, reason)
+    overlap = _overlap(*([q for _, q in curve] for curve in curves))
     if overlap < settings.min_overlap:
-        ranges = " and ".join(f"{n} {_span(c, ax)}" for n, c in zip(names, curves, strict=True))
-        reason = f"curves overlap by {overlap:.0%} of the shorter one, {settings.min_overlap:.0%} is needed ({ranges})"
-        return BdRate(None, reason, overlap)
-    percent = bjontegaard.bd_rate(
-        a_rate, a_quality, t_rate, t_quality, method=settings.method, require_matching_points=False, min_overlap=0
-    )
+        spans = [_span((curve[0][1], curve[-1][1]), ax) for curve in curves]
+        return BdRate(None, _too_little(overlap, settings, names, spans), overlap)
+    percent = _delta(bjontegaard.bd_rate, curves, settings)
     if not math.isfinite(percent):
         return BdRate(None, f"the interpolation gives {percent}", overlap)
-    return BdRate(float(percent), None, overlap)
+    return BdRate(percent, None, overlap)
+
+
+def bd_quality(
+    anchor: Curve,
+    test: Curve,
+    metric: str = "psnr",
+    settings: Settings | None = None,
+    names: tuple[str, str] = ("anchor", "codec"),
+) -> BdQuality:
+    """BD-quality of ``test`` against ``anchor``; arguments as of :func:`bd_rate`."""
+    settings, ax = settings or Settings(), axis(metric)
+    curves = [_turned(curve, ax) for curve in (anchor, test)]
+    if reason := _faults(curves, names, ax):
+        return BdQuality(None, reason)
+    overlap = _overlap(*([math.log(rate) for rate, _ in curve] for curve in curves))
+    if overlap < settings.min_overlap:
+        spans = [f"rate {curve[0][0]:.4g} to {curve[-1][0]:.4g}" for curve in curves]
+        return BdQuality(None, _too_little(overlap, settings, names, spans), overlap)
+    better = _delta(bjontegaard.bd_psnr, curves, settings)
+    if not math.isfinite(better):
+        return BdQuality(None, f"the interpolation gives {better}", overlap)
+    return BdQuality(better if ax.higher_is_better else -better, None, overlap)
+
+
+def _turned(curve: Curve, ax: Axis) -> list[tuple[float, float]]:
+    """The curve by rate, with the metric on its axis, turned so that higher is better."""
+    return sorted((rate, _quality(value, ax)) for rate, value in curve)
+
+
+def _delta(function: Callable[..., float], curves: list[list[tuple[float, float]]], settings: Settings) -> float:
+    columns = [column for curve in curves for column in zip(*curve, strict=True)]
+    return float(function(*columns, method=settings.method, require_matching_points=False, min_overlap=0))
+
+
+def _faults(curves: list[list[tuple[float, float]]], names: tuple[str, str], ax: Axis) -> str | None:
+    """What the first curve that is not fit for a comparison has wrong."""
+    return next((fault for n, c in zip(names, curves, strict=True) if (fault := _fault(n, c, ax))), None)
+
+
+def _too_little(overlap: float, settings: Settings, names: tuple[str, str], spans: list[str]) -> str:
+    ranges = " and ".join(f"{name} {span}" for name, span in zip(names, spans, strict=True))
+    return f"curves overlap by {overlap:.0%} of the shorter one, {settings.min_overlap:.0%} is needed ({ranges})"
 
 
 def _quality(value: float, ax: Axis) -> float:
@@ -105,7 +161,7 @@ def _fault(name: str, curve: list[tuple[float, float]], ax: Axis) -> str | None:
     for (r0, q0), (r1, q1) in pairwise(curve):
         if r1 <= r0 or q1 <= q0:
             v0, v1 = (q if ax.higher_is_better else -q for q in (q0, q1))
-            return f"{name} is not monotone: {ax.title} {v0:.2f} at rate {r0:.4g}, {v1:.2f} at {r1:.4g}"
+            return f"{name} is not monotone: {ax.title} {v0:.5g} at rate {r0:.4g}, {v1:.5g} at {r1:.4g}"
     return None
 
 
@@ -115,6 +171,6 @@ def _overlap(one: Sequence[float], two: Sequence[float]) -> float:
     return max(0.0, common / min(max(one) - min(one), max(two) - min(two)))
 
 
-def _span(curve: list[tuple[float, float]], ax: Axis) -> str:
-    low, high = sorted(q if ax.higher_is_better else -q for q in (curve[0][1], curve[-1][1]))
-    return f"{low:.1f} to {high:.1f}{' ' + ax.unit if ax.unit else ''}"
+def _span(ends: tuple[float, float], ax: Axis) -> str:
+    low, high = sorted(q if ax.higher_is_better else -q for q in ends)
+    return f"{low:.5g} to {high:.5g}{' ' + ax.unit if ax.unit else ''}"

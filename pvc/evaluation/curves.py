@@ -1,9 +1,14 @@
 """Rate-distortion curves out of records: one for each codec and u_alpha."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
-from pvc.evaluation.records import Record
+from pvc.evaluation.records import Failure, Record
+from pvc.importance import u_from_alpha
+
+PUBLISHED = " (published)"
+"""What the name of a codec ends in whose numbers come from a publication."""
 
 
 class CurveKey(NamedTuple):
@@ -17,41 +22,58 @@ class CurveKey(NamedTuple):
         """Codec with its u_alpha, where it has one other than 1."""
         return self.codec if self.u_alpha in (None, 1) else f"{self.codec}, u_alpha {self.u_alpha:g}"
 
+    @property
+    def published(self) -> bool:
+        """Whether the curve comes from a publication."""
+        return self.codec.endswith(PUBLISHED)
 
-def curve_keys(records: Iterable[Record]) -> list[CurveKey]:
-    """All curves: codecs in the order of the records, u_alpha from 1 (no ROI) downwards."""
-    keys = dict.fromkeys(CurveKey(r.codec, r.u_alpha) for r in records)
+
+def key_of(job: Record | Failure) -> CurveKey:
+    """The curve that a job, finished or failed, is a point of."""
+    alpha = job.point.get("alpha")
+    return CurveKey(job.codec, None if alpha is None else round(u_from_alpha(alpha), 6))
+
+
+def curve_keys(jobs: Iterable[Record | Failure]) -> list[CurveKey]:
+    """All curves: codecs in the order of the jobs, u_alpha from 1 (no ROI) downwards."""
+    keys = dict.fromkeys(map(key_of, jobs))
     codecs = list(dict.fromkeys(key.codec for key in keys))
     return sorted(keys, key=lambda k: (codecs.index(k.codec), -(1.0 if k.u_alpha is None else k.u_alpha)))
 
 
 def without_roi(codec: str, keys: Iterable[CurveKey]) -> CurveKey | None:
-    """The curve of ``codec`` without ROI (u_alpha = 1, or no such parameter); None where there is none."""
-    own = [key for key in keys if key.codec == codec]
+    """The curve of ``codec`` without ROI (u_alpha = 1, or no such parameter), else the published one of that name."""
+    own = [key for name in (codec, codec + PUBLISHED) for key in keys if key.codec == name]
     return next((key for key in own if key.u_alpha in (None, 1)), None)
 
 
 def points(records: Iterable[Record], key: CurveKey, sequence: str, metric: str) -> list[tuple[float, float]]:
     """(bits per pixel, value) of one curve on one sequence, by rate; points without that metric are left out."""
-    return sorted(
-        (r.bpp, r.metrics[metric])
-        for r in records
-        if (r.codec, r.u_alpha) == key and r.sequence == sequence and metric in r.metrics
-    )
+    return mean_points(records, key, [sequence], metric)
 
 
 def mean_points(
-    records: Iterable[Record], key: CurveKey, sequences: list[str], metric: str
+    records: Iterable[Record], key: CurveKey, sequences: Sequence[str], metric: str, rate: str = "bpp"
 ) -> list[tuple[float, float]]:
-    """(rate, value) of each operating point averaged over ``sequences``; points that any of them lacks are left out."""
-    by_point: dict[tuple, dict[str, Record]] = {}
+    """(rate, value) of each operating point averaged over ``sequences``; points that any of them lacks are left out.
+
+    ``rate`` is the field of a record that is averaged, ``"bpp"`` or ``"kbps"``.
+    """
+    full = [rs for rs in by_point(records, key, sequences, metric) if len(rs) == len(sequences)]
+    return sorted((fmean(getattr(r, rate) for r in rs), fmean(r.metrics[metric] for r in rs)) for rs in full)
+
+
+def points_not_everywhere(
+    records: Iterable[Record], key: CurveKey, sequences: Sequence[str], metric: str
+) -> list[dict[str, float]]:
+    """The operating points that :func:`mean_points` leaves out."""
+    return [rs[0].point for rs in by_point(records, key, sequences, metric) if len(rs) < len(sequences)]
+
+
+def by_point(records: Iterable[Record], key: CurveKey, sequences: Sequence[str], metric: str) -> list[list[Record]]:
+    """The records of each operating point that have the metric, at most one a sequence."""
+    found: dict[tuple, dict[str, Record]] = {}
     for r in records:
-        if (r.codec, r.u_alpha) == key and r.sequence in sequences and metric in r.metrics:
-            by_point.setdefault(tuple(sorted(r.point.items())), {})[r.sequence] = r
-    full = [list(found.values()) for found in by_point.values() if len(found) == len(sequences)]
-    return sorted((_mean(r.bpp for r in rs), _mean(r.metrics[metric] for r in rs)) for rs in full)
-
-
-def _mean(values: Iterable[float]) -> float:
-    values = list(values)
-    return sum(values) / len(values)
+        if r.codec == key.codec and r.sequence in sequences and metric in r.metrics and key_of(r) == key:
+            found.setdefault(tuple(sorted(r.point.items())), {})[r.sequence] = r
+    return [list(by_sequence.values()) for by_sequence in found.values()]

@@ -3,6 +3,7 @@
 ``out/frames/DATASET/SEQUENCE/``: ``reference.png``, ``mask.png`` and one high-quality JPEG a job.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ def middle(count: int) -> int:
 
 def folder(out: Path, record: Record) -> Path:
     """Where the pictures of a record's sequence are."""
-    return out / "frames" / record.dataset.replace("/", "_") / record.sequence.replace("/", "_")
+    return _folder(out, record.dataset, record.sequence)
 
 
 def picture(out: Path, record: Record) -> Path:
@@ -28,17 +29,29 @@ def picture(out: Path, record: Record) -> Path:
     return folder(out, record) / f"{record.codec.replace('/', '_')}_{point}.jpg"
 
 
-def save(out: Path, record: Record, clip: Tensor, decoded: Tensor, mask: Tensor | None) -> None:
-    """Keep the middle frame of ``decoded``, and once that of ``clip`` (both uint8 ``[T, 3, H, W]``) and ``mask``."""
-    t, where = middle(len(clip)), folder(out, record)
-    where.mkdir(parents=True, exist_ok=True)
+def save(out: Path, record: Record, decoded: Tensor) -> None:
+    """Keep ``decoded`` (uint8 ``[3, H, W]``), the middle frame of a job."""
+    _write(decoded, picture(out, record), quality=95, subsampling=0)
+
+
+def save_reference(out: Path, dataset: str, sequence: str, frame: Tensor, mask: Tensor | None) -> None:
+    """Keep the middle frame (uint8 ``[3, H, W]``) of a sequence and its mask (``[1, H, W]``), once."""
+    where = _folder(out, dataset, sequence)
     if not (where / "reference.png").exists():
-        _image(clip[t]).save(where / "reference.png")
         if mask is not None:
-            _image((mask[t] * 255).round().byte()).save(where / "mask.png")
-    _image(decoded[t]).save(picture(out, record), quality=95, subsampling=0)
+            _write((mask * 255).round().byte(), where / "mask.png")
+        _write(frame, where / "reference.png")
 
 
-def _image(frame: Tensor) -> Image.Image:
+def _folder(out: Path, dataset: str, sequence: str) -> Path:
+    return out / "frames" / dataset.replace("/", "_") / sequence.replace("/", "_")
+
+
+def _write(frame: Tensor, path: Path, **options: int) -> None:
+    """Write a picture whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     array = frame.permute(1, 2, 0).numpy()
-    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[-1] == 1 else array))
+    image = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[-1] == 1 else array))
+    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    image.save(unfinished, **options)
+    unfinished.replace(path)

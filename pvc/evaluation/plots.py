@@ -10,30 +10,36 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from pvc.evaluation import style
 from pvc.evaluation.axes import axis, in_order
-from pvc.evaluation.comparison import MEAN, Row
+from pvc.evaluation.comparison import MEAN, MEAN_CURVE, Row
 from pvc.evaluation.curves import CurveKey, curve_keys, mean_points
+from pvc.evaluation.published import Published, per_pixel
 from pvc.evaluation.records import Record
 from pvc.importance import alpha_from_u
 
 MOST_PANELS = 12
 
 
-def rate_distortion(records: Sequence[Record], out: Path) -> list[Path]:
-    """``rd_<metric>.png``, or ``rd_<dataset>_<metric>.png`` of several data sets: mean and every sequence."""
+def rate_distortion(records: Sequence[Record], out: Path, published: Sequence[Published] = ()) -> list[Path]:
+    """``rd_<metric>.png``, or ``rd_<dataset>_<metric>.png`` of several data sets: mean and every sequence.
+
+    Published curves are drawn beside the means of their data set.
+    """
     datasets, paths = list(dict.fromkeys(r.dataset for r in records)), []
     for dataset in datasets:
         own = [r for r in records if r.dataset == dataset]
+        beside = [c for c in published if c.dataset.casefold() == dataset.casefold()]
         for metric in in_order({m for r in own for m in r.metrics}):
             path = out / (f"rd_{metric}.png" if len(datasets) == 1 else f"rd_{dataset}_{metric}.png")
             with rc_context(style.RC):
-                _rd_figure(own, metric, path)
+                _rd_figure(own, beside, metric, path)
             paths.append(path)
     return paths
 
 
-def _rd_figure(records: list[Record], metric: str, path: Path) -> None:
+def _rd_figure(records: list[Record], published: list[Published], metric: str, path: Path) -> None:
     sequences = list(dict.fromkeys(r.sequence for r in records if metric in r.metrics))
-    looks = style.looks(style.shown(curve_keys(records)))
+    looks = style.looks([*style.shown(curve_keys(records)), *(c.key for c in published)])
+    means = {c.key: (per_pixel(c, records) or {}).get(metric) for c in published}
     panels = [[s] for s in sequences]
     if len(sequences) > 1:
         panels = [sequences, *panels[: MOST_PANELS - 1]]
@@ -44,7 +50,7 @@ def _rd_figure(records: list[Record], metric: str, path: Path) -> None:
     handles: dict[str, object] = {}
     for i, (axes, which) in enumerate(zip(grid, panels, strict=False)):
         for key, look in looks.items():
-            curve = mean_points(records, key, which, metric)
+            curve = mean_points(records, key, which, metric) or (which == sequences and means.get(key))
             if curve:
                 rates, values = zip(*curve, strict=True)
                 handles[style.label(key)] = axes.plot(rates, [axis(metric).scale(v) for v in values], **look)[0]
@@ -85,7 +91,7 @@ def tradeoff_points(rows: Sequence[Row], dataset: str, baseline: str) -> dict[Cu
         if (
             (row.dataset, row.anchor) == (dataset, baseline)
             and row.metric in ("psnr_roi", "psnr_bg")
-            and row.sequence != MEAN
+            and row.sequence not in (MEAN, MEAN_CURVE)
         ):
             sequences.add(row.sequence)
             if row.bd_rate is not None:
@@ -101,7 +107,7 @@ def tradeoff_points(rows: Sequence[Row], dataset: str, baseline: str) -> dict[Cu
 
 def missing_from_tradeoff(rows: Sequence[Row], baseline: str) -> list[str]:
     """The curves without a point in the trade-off plot, as ``codec, u_alpha (data set)``."""
-    wanted = dict.fromkeys((r.dataset, r.key) for r in rows if r.anchor == baseline)
+    wanted = dict.fromkeys((r.dataset, r.key) for r in rows if r.anchor == baseline and not r.key.published)
     return [f"{key.label} ({d})" for d, key in wanted if key not in tradeoff_points(rows, d, baseline)]
 
 

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pvc.errors import ConfigError
+from pvc.evaluation import notes as said
 from pvc.evaluation import plots, report, tables
 from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import Row, compare
 from pvc.evaluation.curves import curve_keys
-from pvc.evaluation.records import Record
+from pvc.evaluation.published import load_all_published
+from pvc.evaluation.records import Failure, Record
 
 
 def publish(
@@ -18,34 +20,55 @@ def publish(
     baseline: str | None = None,
     settings: Settings | None = None,
     notes: Sequence[str] = (),
+    *,
+    failures: Sequence[Failure] = (),
+    published: Sequence[str | Path] = (),
+    pictures: Sequence[Path] | None = None,
 ) -> list[Row]:
     """Write ``bd_rate.*``, ``rd_<metric>.png``, ``roi_tradeoff.png`` and ``report.html`` to ``out``.
 
     Args:
         records: All results to show.
-        out: Folder to write to; the report shows the pictures in its ``frames`` folder, where there is one.
+        out: Folder to write to.
         anchors: Codecs to compare with in the tables.
         baseline: Codec that the trade-off plot is relative to (the paper's SSF); None is the first anchor. The tables
             compare with it, too.
         settings: How BD-rates are computed.
         notes: What a reader of the numbers should know.
+        failures: Jobs without a record; tables and report give their reasons.
+        published: JSON files of published curves, or folders of them (:mod:`pvc.evaluation.published`).
+        pictures: Folders of runs whose ``frames`` the report shows; None is ``out``.
 
     Returns:
         The rows of the tables.
 
     Raises:
-        ConfigError: an anchor or the baseline is not among the records.
+        ConfigError: an anchor or the baseline is not among the records, or a published file is not as it should be.
     """
     if not anchors:
         raise ConfigError("anchor is empty; name a codec to compare with, e.g. anchor=x265")
-    settings, baseline, notes = settings or Settings(), baseline or anchors[0], list(notes)
-    rows = compare(records, [*anchors, baseline], settings)
-    tables.write(rows, out, settings)
-    drawn = plots.rate_distortion(records, out)
+    settings, baseline = settings or Settings(), baseline or anchors[0]
+    curves = load_all_published(published)
+    rows = compare(records, [*anchors, baseline], settings, curves, failures)
+    notes = [*notes, *said.collect(records, curves, failures)]
+    tables.write(rows, out, settings, notes)
+    plots.rate_distortion(records, out, curves)
     tradeoff = plots.tradeoff(rows, baseline, curve_keys(records), out)
     if tradeoff is None:
         notes.append(f"no trade-off plot: no codec has both a ROI and a background BD-rate against {baseline}")
     elif missing := plots.missing_from_tradeoff(rows, baseline):
         notes.append(f"not in the trade-off plot: {'; '.join(missing)}: the tables against {baseline} say why")
-    report.write(records, rows, [p for p in (*drawn, tradeoff) if p], anchors, baseline, settings, out, notes)
+    report.write(
+        records,
+        rows,
+        out,
+        anchors=anchors,
+        baseline=baseline,
+        settings=settings,
+        tradeoff=tradeoff,
+        pictures=[out] if pictures is None else pictures,
+        published=curves,
+        failures=failures,
+        notes=notes,
+    )
     return rows

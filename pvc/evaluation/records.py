@@ -21,6 +21,7 @@ class Record:
     ``kbps`` is 1000 bits a second, times are seconds for the whole clip, colour conversion included.
     ``metrics`` holds finite numbers only; a metric without one has its reason in ``meta["unavailable"]``.
     ``meta["made_by"]`` is all that decides the numbers: records are only reused or mixed where it agrees.
+    ``meta["missing"]`` names the metrics for which something (weights, a program) was not on the machine.
     """
 
     codec: str
@@ -62,6 +63,50 @@ def point_label(point: Point) -> str:
     return ", ".join(f"{k} {v:.4g}" for k, v in point.items())
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A job without a record: which one, and in one line why."""
+
+    codec: str
+    point: Point
+    dataset: str
+    sequence: str
+    reason: str
+
+    @property
+    def job(self) -> tuple[str, str, str, str]:
+        """What was asked for: codec, point, dataset and sequence."""
+        return job_key(self.codec, self.point, self.dataset, self.sequence)
+
+
+def load_failures(folder: str | Path) -> list[Failure]:
+    """Jobs that failed in the last run into ``folder``; none where there is no ``failures.jsonl``.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = Path(folder) / "failures.jsonl"
+    failures = []
+    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
+        try:
+            failures.append(Failure(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path} line {number} is not a failed job ({error}); delete the file") from None
+    return failures
+
+
+def save_failures(folder: str | Path, failures: Iterable[Failure]) -> None:
+    """Write ``failures.jsonl``, whole or not at all; no failures, no file."""
+    path = Path(folder) / "failures.jsonl"
+    lines = [json.dumps(asdict(failure)) + "\n" for failure in failures]
+    if not lines:
+        path.unlink(missing_ok=True)
+        return
+    unfinished = path.with_name(".failures.jsonl")
+    unfinished.write_text("".join(lines))
+    unfinished.replace(path)
+
+
 class RecordFile:
     """``results.jsonl``: grows by one line a finished job, and survives being interrupted at any moment.
 
@@ -73,8 +118,12 @@ class RecordFile:
         self.path = path
 
     def load(self) -> list[Record]:
-        """All records, oldest first; none where there is no file. Raises ``ConfigError`` for a damaged line."""
-        return list(self._parse()) if self.path.exists() else []
+        """All records, oldest first; none where there is no file. Of two of one job the newer one counts.
+
+        Raises:
+            ConfigError: a line is damaged.
+        """
+        return list({record.job: record for record in self._parse()}.values()) if self.path.exists() else []
 
     def _parse(self) -> Iterator[Record]:
         names = {f.name for f in fields(Record)}
@@ -142,15 +191,40 @@ def check_same(old: Record | None, new: Record, path: Path) -> Record:
 
 
 def check_comparable(records: Iterable[Record], where: str | Path) -> None:
-    """Make sure that all records of a sequence judge the same frames in the same way.
+    """Make sure that all records of a sequence judge the same frames in the same way, and that a codec is one codec.
 
     Raises:
         ConfigError: they do not; the message says what differs.
     """
     first: dict[tuple[str, str], Record] = {}
+    codecs: dict[str, Record] = {}
     for record in records:
+        made_by = record.meta.get("made_by", {})
         other = first.setdefault((record.dataset, record.sequence), record)
-        check_ground(other, record.meta.get("made_by", {}), f"those of {record.codec}", where)
+        check_ground(other, made_by, f"those of {record.codec}", where)
+        check_codec(codecs.setdefault(record.codec, record), made_by.get("codec", {}), where)
+
+
+def check_codec(record: Record, codec: dict[str, Any], where: str | Path) -> None:
+    """Make sure that a codec with the options ``codec`` may share a curve with ``record``, which has the same name.
+
+    Single-rate checkpoints are one codec under their common name, so one run may have more of them than another.
+
+    Raises:
+        ConfigError: its options or a checkpoint differ; the message says which.
+    """
+    sides = [record.meta.get("made_by", {}).get("codec", {}), codec]
+    both = set.intersection(*(set(side.get("checkpoints", {})) for side in sides))
+    old, new = (
+        {k: v for k, v in side.items() if k not in ("checkpoints", "fingerprints")}
+        | {"checkpoints": {name: side["checkpoints"][name] for name in sorted(both)}}
+        for side in sides
+    )
+    if what := difference(old, new):
+        raise ConfigError(
+            f"{where}: two codecs are called {record.codec} ({what}); keep their runs apart: "
+            "use another out=DIR, or give one another name"
+        )
 
 
 def check_ground(record: Record, made_by: dict[str, Any], whose: str, where: str | Path) -> None:
@@ -171,6 +245,8 @@ def difference(old: Any, new: Any, name: str = "") -> str:
     """The first place where two JSON values differ, in words; empty where they agree."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*new, *(k for k in old if k not in new)]:
+            if key == "weights_sha256" and None in (old.get(key), new.get(key)):
+                continue  # one side lacked the weights and has no value that they decide
             if what := difference(old.get(key), new.get(key), f"{name}.{key}" if name else str(key)):
                 return what
         return ""

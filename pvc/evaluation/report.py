@@ -1,32 +1,45 @@
-"""``report.html``: tables, plots, side-by-side frames and every number, in one file that needs nothing else."""
+"""``report.html``: tables, curves, side-by-side frames and every number, in one file that needs nothing else."""
 
 import base64
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from pvc import __version__
-from pvc.evaluation import tables
+from pvc.evaluation import chart, tables
 from pvc.evaluation.axes import axis, in_order
 from pvc.evaluation.bd_rate import Settings
-from pvc.evaluation.comparison import MEAN, Row
-from pvc.evaluation.curves import curve_keys
-from pvc.evaluation.records import Record, point_label
+from pvc.evaluation.comparison import Row
+from pvc.evaluation.curves import curve_keys, key_of
+from pvc.evaluation.published import Published
+from pvc.evaluation.records import Failure, Record, point_label
 from pvc.evaluation.sidebyside import scenes
 
 
 def write(
     records: Sequence[Record],
     rows: Sequence[Row],
-    plots: Sequence[Path],
+    out: Path,
+    *,
     anchors: Sequence[str],
     baseline: str,
     settings: Settings,
-    out: Path,
+    tradeoff: Path | None = None,
+    pictures: Sequence[Path] = (),
+    published: Sequence[Published] = (),
+    failures: Sequence[Failure] = (),
     notes: Sequence[str] = (),
 ) -> Path:
-    """Write ``out/report.html`` and return its path. ``notes`` are things that a reader of the numbers should know."""
+    """Write ``out/report.html`` and return its path.
+
+    Args:
+        tradeoff: The trade-off plot, where there is one.
+        pictures: Folders of runs in whose ``frames`` the decoded pictures are.
+        notes: What a reader of the numbers should know.
+    """
     environment = Environment(
         loader=PackageLoader("pvc.evaluation", "."),
         autoescape=True,
@@ -34,53 +47,64 @@ def write(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    blocks = tables.blocks(rows)
+    environment.policies["json.dumps_kwargs"] = {}  # not sorted: the order of metrics is that of the tables
+    shown, left_out = scenes(records, anchors[0], pictures)
     html = environment.get_template("report.html.j2").render(
         version=__version__,
-        facts=_facts(records, anchors, baseline),
+        style=_beside("report.css"),
+        script=_beside("report.js"),
+        facts=_facts(records, anchors, baseline, failures),
         settings=str(settings),
-        means=[b for b in blocks if b.sequence == MEAN],
-        details=[b for b in blocks if b.sequence != MEAN],
-        cell=tables.cell,
-        tone=tables.tone,
-        reasons=lambda block: list(tables.reasons(block)),
-        axis=axis,
-        plots=[(p.stem, _png(p)) for p in plots],
-        scenes=scenes(records, anchors[0], out),
+        reading=tables.READING,
+        groups=_groups(rows),
+        chart=chart.data(records, published),
+        tradeoff=tradeoff and f"data:image/png;base64,{base64.b64encode(tradeoff.read_bytes()).decode()}",
+        scenes=shown,
+        left_out=left_out,
         numbers=_numbers(records),
         options={r.codec: r.meta.get("made_by", {}).get("codec", {}) for r in records},
-        notes=[*notes, *_metric_notes(records)],
+        failures=[(f, point_label(f.point)) for f in failures],
+        notes=notes,
     )
     path = out / "report.html"
     path.write_text(html)
     return path
 
 
-def _facts(records: Sequence[Record], anchors: Sequence[str], baseline: str) -> list[tuple[str, str]]:
+def _beside(name: str) -> Markup:
+    """A file beside this one, as it is."""
+    return Markup((Path(__file__).parent / name).read_text())
+
+
+def _facts(
+    records: Sequence[Record], anchors: Sequence[str], baseline: str, failures: Sequence[Failure]
+) -> list[tuple[str, str]]:
     """What was run, as pairs of heading and text."""
-    datasets = dict.fromkeys(r.dataset for r in records)
-    sequences = dict.fromkeys((r.dataset, r.sequence) for r in records)
-    lengths = sorted({r.frames for r in records})
-    frames = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
-    facts = [
-        ("data", ", ".join(datasets)),
-        ("sequences", str(len(sequences))),
-        ("frames each", frames),
-        ("GOP", ", ".join(f"{g}" for g in sorted({r.gop for r in records}))),
-        ("codecs", ", ".join(dict.fromkeys(k.codec for k in curve_keys(records)))),
-        ("anchor", ", ".join(anchors)),
-    ]
-    return facts if baseline in anchors else [*facts, ("baseline", baseline)]
+    facts = []
+    if records:
+        lengths = sorted({r.frames for r in records})
+        facts += [
+            ("data", ", ".join(dict.fromkeys(r.dataset for r in records))),
+            ("sequences", str(len({(r.dataset, r.sequence) for r in records}))),
+            ("frames each", f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"),
+            ("GOP", ", ".join(f"{g}" for g in sorted({r.gop for r in records}))),
+            ("codecs", ", ".join(dict.fromkeys(k.codec for k in curve_keys(records)))),
+        ]
+    facts.append(("anchor", ", ".join(anchors)))
+    if baseline not in anchors:
+        facts.append(("baseline", baseline))
+    if failures:
+        facts.append(("failed jobs", f"{len(failures)} of {len(failures) + len(records)}"))
+    return facts
 
 
-def _metric_notes(records: Sequence[Record]) -> list[str]:
-    """Notes and missing metrics of the records, each said once with the sequences that it is about."""
-    found: dict[str, list[str]] = {}
-    for r in records:
-        for kind in ("notes", "unavailable"):
-            for metric, text in r.meta.get(kind, {}).items():
-                found.setdefault(f"{axis(metric).title}: {text}", []).append(r.sequence)
-    return [f"{text} ({', '.join(dict.fromkeys(names))})" for text, names in found.items()]
+def _groups(rows: Sequence[Row]) -> list[tuple[str, str, list[tuple[str, list[tables.Block]]]]]:
+    """The tables by (data set, anchor), each with its choices: name, and the tables of BD-rate and BD-quality."""
+    out = []
+    for (dataset, anchor), blocks in groupby(tables.blocks(rows), lambda b: (b.dataset, b.anchor)):
+        choices = [(name, list(pair)) for name, pair in groupby(blocks, lambda b: b.sequence)]
+        out.append((dataset, anchor, choices))
+    return out
 
 
 def _numbers(records: Sequence[Record]) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -89,9 +113,10 @@ def _numbers(records: Sequence[Record]) -> list[tuple[str, list[str], list[list[
     keys = curve_keys(records)
     for dataset, sequence in dict.fromkeys((r.dataset, r.sequence) for r in records):
         own = [r for r in records if (r.dataset, r.sequence) == (dataset, sequence)]
-        own.sort(key=lambda r: (keys.index((r.codec, r.u_alpha)), r.bpp))
+        own.sort(key=lambda r: (keys.index(key_of(r)), r.bpp))
         metrics = in_order({m for r in own for m in r.metrics})
         heads = ["codec", "point", "bytes", "bpp", "kbit/s", *(axis(m).title for m in metrics), "encode s", "decode s"]
+        columns = [_column(own, m) for m in metrics]
         lines = [
             [
                 r.codec,
@@ -99,21 +124,18 @@ def _numbers(records: Sequence[Record]) -> list[tuple[str, list[str], list[list[
                 f"{r.bits // 8}",
                 f"{r.bpp:.4f}",
                 f"{r.kbps:.1f}",
-                *(_value(r, m) for m in metrics),
+                *values,
                 f"{r.encode_seconds:.2f}",
                 f"{r.decode_seconds:.2f}",
             ]
-            for r in own
+            for r, *values in zip(own, *columns, strict=True)
         ]
         out.append((f"{dataset} / {sequence}", heads, lines))
     return out
 
 
-def _value(record: Record, metric: str) -> str:
-    if metric not in record.metrics:
-        return "n/a"
-    return f"{record.metrics[metric]:.4f}" if metric == "ms_ssim" else f"{record.metrics[metric]:.2f}"
-
-
-def _png(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _column(records: Sequence[Record], metric: str) -> list[str]:
+    """The recorded values of a metric as text; similarities and distances below 1 have four decimals."""
+    values = [r.metrics.get(metric) for r in records]
+    digits = 4 if all(abs(v) <= 1 for v in values if v is not None) else 2
+    return ["n/a" if v is None else f"{v:.{digits}f}" for v in values]

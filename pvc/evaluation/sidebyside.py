@@ -1,9 +1,12 @@
-"""Which decoded frames the report shows beside each other, as pictures that a page can embed."""
+"""Which decoded frames the report shows beside each other, as pictures that a page can embed.
+
+They are embedded as WebP of high quality, which takes a tenth of the PNG: good for looking, not for measuring.
+"""
 
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +15,16 @@ from PIL import Image
 
 from pvc.evaluation import frames
 from pvc.evaluation.axes import axis, in_order
-from pvc.evaluation.curves import CurveKey, curve_keys, without_roi
+from pvc.evaluation.curves import curve_keys, key_of, without_roi
 from pvc.evaluation.records import Record, point_label
 from pvc.evaluation.style import shown
+from pvc.evaluation.tables import decimals
 
 OUTLINE = (255, 64, 64)
+REFERENCE_QUALITY, QUALITY = 92, 86
+"""Of WebP, for the reference and for decoded frames."""
+MOST_BYTES = 6_000_000
+"""Of all pictures; scenes that do not fit any more are left out."""
 
 
 @dataclass
@@ -41,35 +49,46 @@ class Scene:
     outline: str | None
 
 
-def scenes(records: Sequence[Record], anchor: str, out: Path) -> list[Scene]:
-    """A scene for each sequence whose pictures are there.
+def scenes(records: Sequence[Record], anchor: str, folders: Sequence[Path]) -> tuple[list[Scene], int]:
+    """A scene for each sequence whose pictures are in one of ``folders``, and how many were left out for their size.
 
     The anchor shows its operating point next to the middle of the rates that all curves cover (of its own rates, where
     they have none in common); every other codec shows the point next to the anchor's.
     """
-    found = []
+    found, room, left_out = [], MOST_BYTES, 0
     for dataset, sequence in dict.fromkeys((r.dataset, r.sequence) for r in records):
         own = [r for r in records if (r.dataset, r.sequence) == (dataset, sequence)]
-        reference = frames.folder(out, own[0]) / "reference.png"
-        if reference.exists():
-            found.append(_scene(own, anchor, out, reference))
-    return found
+        reference = _first(frames.folder(f, own[0]) / "reference.png" for f in folders)
+        if reference is None:
+            continue
+        if room <= 0:
+            left_out += 1
+            continue
+        found.append(_scene(own, anchor, folders, reference))
+        room -= sum(len(view.image) for view in found[-1].views) * 3 // 4  # base64 takes four bytes for three
+    return found, left_out
 
 
-def _scene(records: list[Record], anchor: str, out: Path, reference: Path) -> Scene:
+def _first(paths: Iterable[Path]) -> Path | None:
+    """The first that exists."""
+    return next((path for path in paths if path.exists()), None)
+
+
+def _scene(records: list[Record], anchor: str, folders: Sequence[Path], reference: Path) -> Scene:
     first = records[0]
     keys = shown(curve_keys(records))
     anchor_key = without_roi(anchor, keys)
     keys.sort(key=lambda k: k != anchor_key)
-    curves = {key: [r for r in records if (r.codec, r.u_alpha) == key] for key in keys}
+    curves = {key: [r for r in records if key_of(r) == key] for key in keys}
     middle_rate = similar_rate([[r.bpp for r in curve] for curve in curves.values()])
     anchor_rate = _nearest(curves[keys[0]], middle_rate).bpp
-    views = [View("Reference", first.sequence, "", _data_url(reference))]
+    views = [View("Reference", first.sequence, "", _embedded(reference, REFERENCE_QUALITY))]
     for key, curve in curves.items():
         record = _nearest(curve, anchor_rate)
-        picture = frames.picture(out, record)
-        if picture.exists():
-            views.append(_view(key, record, picture, None if key == keys[0] else record.bpp / anchor_rate - 1))
+        picture = _first(frames.picture(f, record) for f in folders)
+        if picture is not None:
+            title = f"{key.label} (anchor)" if key == anchor_key else key.label
+            views.append(_view(title, record, picture, None if key == keys[0] else record.bpp / anchor_rate - 1))
     mask = reference.with_name("mask.png")
     outline = _outline(mask) if mask.exists() else None
     return Scene(first.sequence, first.width, first.height, frames.middle(first.frames) + 1, views, outline)
@@ -87,18 +106,21 @@ def _nearest(curve: Sequence[Record], rate: float) -> Record:
     return min(curve, key=lambda r: abs(math.log(r.bpp / rate)))
 
 
-def _view(key: CurveKey, record: Record, picture: Path, more: float | None) -> View:
-    """The view of ``record``, which takes ``more`` bits than the anchor (a share), or is the anchor's (None)."""
-    metrics = [m for m in in_order(set(record.metrics)) if m in ("psnr", "psnr_roi", "psnr_bg")]
-    scores = " · ".join(f"{axis(m).title} {record.metrics[m]:.2f}" for m in metrics)
+def _view(title: str, record: Record, picture: Path, more: float | None) -> View:
+    """The view of ``record``, which takes ``more`` bits than the first codec's (a share), or is that (None)."""
+    metrics = [m for m in in_order(set(record.metrics)) if m in ("psnr", "psnr_roi", "psnr_bg", "vmaf", "lpips")]
+    scores = " · ".join(f"{axis(m).title} {record.metrics[m]:.{decimals(m, [record.metrics[m]])}f}" for m in metrics)
     than = "" if more is None else f" ({more:+.0%})"
     caption = f"{record.bpp:.4f} bpp{than}, {record.kbps:.0f} kbit/s at {point_label(record.point)}"
-    return View(f"{key.label}{' (anchor)' if more is None else ''}", caption, scores, _data_url(picture))
+    return View(title, caption, scores, _embedded(picture, QUALITY))
 
 
-def _data_url(path: Path) -> str:
-    kind = "png" if path.suffix == ".png" else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _embedded(path: Path, quality: int) -> str:
+    """The picture as WebP in a data URL."""
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        image.convert("RGB").save(buffer, "webp", quality=quality)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _outline(path: Path) -> str:

@@ -8,9 +8,12 @@ from matplotlib.figure import Figure
 from pvc.evaluation.curves import CurveKey
 
 INK, FAINT, GRID = "#1d2433", "#667085", "#e4e7ec"
-_GREYS = ("#98a2b3", "#475467", "#c4b5a0", "#7a6f5d")  # codecs without ROI parameter: the reference lines
+_GREYS = (  # codecs without ROI parameter: the reference lines
+    *("#98a2b3", "#475467", "#c4b5a0", "#7a6f5d"),
+    *("#8fb3b0", "#a58fb0", "#8f9a4f", "#5b7a99"),
+)
 _COLOURS = ("#0b6bcb", "#e8590c", "#2b8a3e", "#9c36b5", "#c2255c", "#0c8599", "#e0a100", "#5f3dc4")
-_GREY_MARKERS, _MARKERS = "sDvX", "o^P<*>hp"
+_GREY_MARKERS, _MARKERS = "sDvXhpd>", "o^P<*>hp"
 PAPER_U_ALPHA = 0.2
 """u_alpha of the spatial-control paper's figure 3 (alpha = 26.5)."""
 
@@ -59,7 +62,7 @@ def looks(keys: Iterable[CurveKey]) -> dict[CurveKey, dict]:
             look = {
                 "color": _GREYS[grey % len(_GREYS)],
                 "marker": _GREY_MARKERS[grey % len(_GREY_MARKERS)],
-                "linestyle": "--",
+                "linestyle": ":" if key.published else "--",
             }
             grey += 1
         else:

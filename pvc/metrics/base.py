@@ -1,7 +1,9 @@
-"""What a metric gives back."""
+"""What a metric family is: it starts one accumulator a clip, takes frames as they come, and gives :class:`Scores`."""
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -34,6 +36,74 @@ class Scores:
         return out
 
 
+class Accumulator(Protocol):
+    """Measures one clip from its frames, in memory that does not grow with their number."""
+
+    def add(self, reference: Tensor, decoded: Tensor, importance: Tensor | None) -> None:
+        """Take the next frames: uint8 ``[B, 3, H, W]`` twice and the true mask ``[B, 1, H, W]``, None without one.
+
+        Raises:
+            VideoError, ImportanceError: the three do not belong together.
+        """
+        ...
+
+    def scores(self) -> Scores:
+        """The clip's scores, after its last frame."""
+        ...
+
+    def close(self) -> None:
+        """Let go of processes and files, with or without scores. Harmless at any time, and twice."""
+        ...
+
+
+class Metric(ABC):
+    """A metric family, a frozen dataclass of its settings. ``names`` are the values it can give."""
+
+    names: Sequence[str]
+    unrecorded: ClassVar[frozenset[str]] = frozenset()  # settings that do not decide the values
+
+    @abstractmethod
+    def start(self) -> Accumulator:
+        """A fresh accumulator for one clip."""
+
+    def missing(self) -> str | None:
+        """In one line what this family needs and this machine lacks; None if nothing. Cheap: loads nothing."""
+        return None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the values, JSON-able: scores may be compared where it agrees."""
+        return {name: value for name, value in vars(self).items() if name not in self.unrecorded}
+
+    def __call__(self, reference: Tensor, decoded: Tensor, importance: Tensor | None = None) -> Scores:
+        """Scores of whole clips: uint8 ``[T, 3, H, W]`` twice, by the true mask ``[T, 1, H, W]``."""
+        accumulator = self.start()
+        try:
+            accumulator.add(reference, decoded, importance)
+            return accumulator.scores()
+        finally:
+            accumulator.close()
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """The accumulator of a family that cannot run: every value has ``reason`` instead."""
+
+    names: Sequence[str]
+    reason: str
+
+    def add(self, reference: Tensor, decoded: Tensor, importance: Tensor | None) -> None:
+        """Only checks that the three belong together."""
+        check_pair(reference, decoded, importance)
+
+    def scores(self) -> Scores:
+        """No value, one reason."""
+        return Scores(unavailable=dict.fromkeys(self.names, self.reason))
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
 def check_pair(reference: Tensor, decoded: Tensor, importance: Tensor | None) -> None:
     """Raise where clips (uint8 ``[T, 3, H, W]``) or map (``[T, 1, H, W]``) do not belong together.
 
@@ -51,3 +121,11 @@ def check_pair(reference: Tensor, decoded: Tensor, importance: Tensor | None) ->
     expected = (len(reference), 1, *reference.shape[-2:])
     if importance is not None and tuple(importance.shape) != expected:
         raise ImportanceError(f"the mask is {list(importance.shape)}, its clip needs {list(expected)}")
+
+
+def too_small(reference: Tensor, smallest: int) -> str | None:
+    """Why frames ``[..., H, W]`` with a side below ``smallest`` pixels have no value; None for others."""
+    height, width = reference.shape[-2:]
+    if min(height, width) >= smallest:
+        return None
+    return f"frames must be at least {smallest}x{smallest} pixels, the clip is {width}x{height}"

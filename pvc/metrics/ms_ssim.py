@@ -1,16 +1,16 @@
 """Multi-scale structural similarity (Wang et al. 2003) by piq, in RGB, mean over frames."""
 
-import math
 from dataclasses import dataclass
 
 import piq
 from torch import Tensor
 
-from pvc.metrics.base import Scores, check_pair
+from pvc.metrics.base import Metric
+from pvc.metrics.frame_means import FrameMeans
 
 
 @dataclass(frozen=True)
-class MsSsim:
+class MsSsim(Metric):
     """``ms_ssim``: mean over frames of piq's MS-SSIM with the paper's five scales.
 
     Args:
@@ -21,16 +21,10 @@ class MsSsim:
     scales = 5
     names = ("ms_ssim",)
 
-    def __call__(self, reference: Tensor, decoded: Tensor, importance: Tensor | None = None) -> Scores:
-        """Score of ``decoded`` against ``reference`` (uint8 ``[T, 3, H, W]``); the mask is not used."""
-        check_pair(reference, decoded, importance)
-        height, width = reference.shape[-2:]
-        smallest = (self.kernel_size - 1) * 2 ** (self.scales - 1) + 1
-        if min(height, width) < smallest:
-            reason = f"five scales need at least {smallest}x{smallest} pixels, the clip is {width}x{height}"
-            return Scores(unavailable={"ms_ssim": reason})
-        scores = [
-            piq.multi_scale_ssim(d[None].float(), r[None].float(), self.kernel_size, data_range=255.0).item()
-            for r, d in zip(reference, decoded, strict=True)  # a frame at a time: memory does not grow with length
-        ]
-        return Scores(values={"ms_ssim": math.fsum(scores) / len(scores)})
+    def start(self) -> FrameMeans:
+        """Five scales need frames of at least 16 (kernel_size - 1) + 1 pixels a side; the mask is not used."""
+        return FrameMeans(self.names, self._frame, smallest=(self.kernel_size - 1) * 2 ** (self.scales - 1) + 1)
+
+    def _frame(self, reference: Tensor, decoded: Tensor, importance: Tensor | None) -> dict[str, float]:
+        pair = decoded[None].float(), reference[None].float()
+        return {"ms_ssim": piq.multi_scale_ssim(*pair, self.kernel_size, data_range=255.0).item()}

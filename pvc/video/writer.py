@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +53,7 @@ class VideoWriter:
         full_range: luma 0..255 instead of 16..235.
         codec, pix_fmt: FFmpeg names that override the defaults above (``pix_fmt="yuv444p10le"``).
         options: codec options that replace the defaults (``{"crf": "18"}``).
+        prepare: called with each FFmpeg frame of a file just before it is coded, in order; may attach side data.
 
     Raises:
         VideoError: unknown suffix, unwritable place, full disk, a codec that refuses size, format or options, a
@@ -70,6 +72,7 @@ class VideoWriter:
         codec: str | None = None,
         pix_fmt: str | None = None,
         options: dict[str, str] | None = None,
+        prepare: Callable[[av.VideoFrame], None] | None = None,
     ) -> None:
         self._path = path = Path(path)
         self._size = (height, width)
@@ -89,7 +92,7 @@ class VideoWriter:
                 pix_fmt or base.pix_fmt,
                 ({} if codec or options is not None else base.options) | (options or {}),
             )
-            self._sink = _guard(path, _File, path, width, height, Fraction(fps), merged, matrix, full_range)
+            self._sink = _guard(path, _File, path, width, height, Fraction(fps), merged, matrix, full_range, prepare)
         elif path.is_dir() or suffix in {"", ".mask"}:
             self._sink = _guard(path, _Pictures, path, codec or "png")
         else:
@@ -152,14 +155,14 @@ def write_clip(path: str | Path, clip: Tensor, fps: Fraction | float, **kwargs: 
 class _File:
     """A container or raw file through FFmpeg."""
 
-    def __init__(self, path, width, height, fps, fmt: _Format, matrix, full_range) -> None:
+    def __init__(self, path, width, height, fps, fmt: _Format, matrix, full_range, prepare) -> None:
         if path.is_dir():
             raise VideoError(f"{path}: is a folder")
         if path.suffix.lower() == ".yuv":
             name = parse_raw_name(path)
             if name.width and (name.width, name.height) != (width, height):
                 raise VideoError(f"{path}: the name says {name.width}x{name.height}, the frames are {width}x{height}")
-        self._path = path
+        self._path, self._prepare = path, prepare
         self._temporary = _temporary(path)
         # Python does the writing: its errors carry the reason (no space left) where FFmpeg's closing would swallow it.
         self._file = self._temporary.open("xb+")
@@ -195,6 +198,8 @@ class _File:
             picture = self._convert(picture)
         picture.colorspace, picture.color_range = self._tags
         picture.pts, picture.time_base = index, 1 / self._stream.codec_context.framerate
+        if self._prepare is not None:
+            self._prepare(picture)
         self._container.mux(self._stream.encode(picture))
 
     def finish(self) -> None:

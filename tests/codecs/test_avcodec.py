@@ -9,8 +9,12 @@ import torch
 from av.video.frame import PictureType
 
 from pvc.codecs import load_codec
-from pvc.errors import BitstreamError, ConfigError, ImportanceError
+from pvc.codecs.avcodec import X264, X265
+from pvc.codecs.delta_qp import DeltaQp
+from pvc.errors import BitstreamError, ConfigError, ImportanceError, VideoError
+from pvc.importance import u_from_alpha, weighted_mask
 
+ROI = ["x264-roi", "x265-roi"]
 ALL = ["x264", "x265", "x264-cpvc", "x265-cpvc", "x264-medium", "x265-medium"]
 
 
@@ -92,6 +96,12 @@ def test_stream_is_tagged_with_matrix_range_and_rate(name, form):
             assert container.streams.video[0].codec_context.framerate == 50
 
 
+@pytest.mark.parametrize("kind", [X264, X265])
+def test_full_range_and_another_matrix_come_back(kind):
+    codec, clip = kind("custom", {"preset": "medium"}, matrix="bt2020", full_range=True), _clip(2)
+    assert _psnr(clip, codec.decode(codec.encode(clip, {"crf": 12}))) > 30
+
+
 @pytest.mark.parametrize("name", ["x264", "x265"])
 def test_stream_carries_no_advertisement(name):
     data = load_codec(name).encode(_clip(1), {"crf": 51})
@@ -127,6 +137,133 @@ def test_damaged_streams_are_bitstream_errors(name):
 def test_a_map_is_refused_and_not_ignored():
     with pytest.raises(ImportanceError, match="x264"):
         load_codec("x264").encode(_clip(1), {"crf": 30}, torch.ones(1, 1, 48, 64))
+
+
+def _left(clip) -> torch.Tensor:
+    mask = torch.zeros(len(clip), 1, *clip.shape[-2:])
+    mask[..., : clip.shape[-1] // 2] = 1
+    return mask
+
+
+@pytest.mark.parametrize("name", ROI)
+def test_a_map_moves_quality_to_the_important_side(name):
+    codec, clip = load_codec(name), _clip(5, 96, 192)
+    left = _left(clip)
+
+    def sides(q, alpha):
+        decoded = codec.decode(codec.encode(clip, {"crf": 32, "alpha": alpha}, q))
+        return _psnr(clip[..., :96], decoded[..., :96]), _psnr(clip[..., 96:], decoded[..., 96:])
+
+    none = sides(None, 1)
+    u_alpha = u_from_alpha(26.5)
+    to_left, to_right = (sides(weighted_mask(m, u_alpha), 26.5) for m in (left, 1 - left))
+    assert to_left[0] > none[0] + 1 and to_left[1] < none[1] - 1
+    assert to_right[1] > none[1] + 1 and to_right[0] < none[0] - 1
+
+
+@pytest.mark.parametrize("name", ROI)
+def test_bits_go_to_the_important_side(name):
+    """Of a picture that is flat on the right, only what the left costs is left."""
+    codec, clip = load_codec(name), _clip(5, 96, 192)
+    left = _left(clip)
+    clip[..., 96:] = 128
+    sizes = [
+        len(codec.encode(clip, {"crf": 32, "alpha": 26.5}, weighted_mask(m, u_from_alpha(26.5))))
+        for m in (left, 1 - left)
+    ]
+    assert sizes[0] > 1.3 * sizes[1]
+
+
+@pytest.mark.parametrize("name", ROI)
+def test_alpha_1_is_the_codec_without_map_byte_for_byte(name):
+    clip = _clip(6, 47, 64)
+    plain, roi = load_codec(name.removesuffix("-roi"), gop=4), load_codec(name, gop=4)
+    expected = plain.encode(clip, {"crf": 30})
+    assert roi.encode(clip, {"crf": 30, "alpha": 1.0}) == expected
+    assert roi.encode(clip, {"crf": 30, "alpha": 1.0}, torch.ones(6, 1, 47, 64)) == expected
+    assert {**plain.meta, "delta_qp": roi.meta["delta_qp"]} == roi.meta
+
+
+@pytest.mark.parametrize("name", ROI)
+def test_an_equal_map_shifts_the_quality_of_the_whole_picture(name):
+    codec, clip = load_codec(name), _clip(5, 96, 96)
+    point, ones = {"crf": 32, "alpha": 26.5}, torch.ones(5, 1, 96, 96)
+    sizes = [len(codec.encode(clip, point, q)) for q in (ones, None, u_from_alpha(26.5) * ones)]
+    assert sizes[0] > 1.2 * sizes[1] > 1.4 * sizes[2]
+
+
+@pytest.mark.parametrize("name", ROI)
+def test_maps_of_odd_sizes(name):
+    codec, clip = load_codec(name), _clip(3, 47, 63)
+    data = codec.encode(clip, {"crf": 30, "alpha": 26.5}, weighted_mask(_left(clip), 0.2))
+    assert codec.decode(data).shape == clip.shape
+
+
+def test_operating_points_with_maps_are_crf_with_alpha():
+    points = load_codec("x265-roi").points({"crf": [20, 30], "u_alpha": [1.0, 0.0]})
+    assert points == [{"crf": c, "alpha": a} for a in (1.0, 60.0) for c in (20.0, 30.0)]
+
+
+@pytest.mark.parametrize(
+    ("importance", "says"),
+    [
+        (torch.ones(5, 1, 48, 60), "60x48"),
+        (torch.ones(4, 1, 48, 64), "4 frames"),
+        (torch.full((5, 1, 48, 64), torch.nan), "nan"),
+        (torch.full((5, 1, 48, 64), 1.5), "1.5"),
+    ],
+)
+def test_maps_that_do_not_fit_are_errors(importance, says):
+    codec, clip, point = load_codec("x264-roi"), _clip(), {"crf": 30, "alpha": 26.5}
+    with pytest.raises(ImportanceError, match=says):
+        codec.encode(clip, point, importance)
+    with pytest.raises(ImportanceError, match=says):
+        list(codec.encode_frames(clip, point, iter(importance), fps=Fraction(30), count=5, size=(48, 64)))
+
+
+def test_a_map_needs_an_alpha():
+    with pytest.raises(ConfigError, match="alpha"):
+        load_codec("x264-roi").encode(_clip(1), {"crf": 30}, torch.ones(1, 1, 48, 64))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(X264, {"preset": "ultrafast"}), (X264, {"aq-mode": 0}), (X265, {"x265-params": "aq-mode=0:log-level=error"})],
+)
+def test_options_with_which_a_map_would_be_ignored_are_refused(kind, options):
+    kind("custom", options)
+    with pytest.raises(ConfigError, match="adaptive quantisation"):
+        kind("custom", options, delta_qp=DeltaQp())
+
+
+@pytest.mark.parametrize("name", ["x264", "x265-roi"])
+def test_coding_and_decoding_go_frame_by_frame(name):
+    codec, clip, taken = load_codec(name), _clip(8), []
+    frames = (taken.append(t) or frame for t, frame in enumerate(clip))
+    chunks, parts = codec.encode_frames(frames, {"crf": 30}, fps=Fraction(30), count=8, size=(48, 64)), []
+    while sum(map(len, parts)) == 0:
+        parts.append(next(chunks))
+    assert len(taken) < 3
+    parts += chunks
+    assert b"".join(parts) == codec.encode(clip, {"crf": 30})
+    decoded = codec.decode_frames(b"".join(parts))
+    assert next(decoded).shape == (3, 48, 64)
+    assert len(list(decoded)) == 7
+
+
+def test_frames_of_another_size_are_errors_and_not_scaled():
+    frames = [*_clip(2), *_clip(1, 48, 60)]
+    with pytest.raises(VideoError, match=r"frame 2 .*\[3, 48, 60\]"):
+        list(load_codec("x264").encode_frames(frames, {"crf": 30}, fps=Fraction(30), count=3, size=(48, 64)))
+
+
+def test_frames_before_the_damage_come_out():
+    codec, found = load_codec("x264", gop=8), []
+    head, *chunks = codec.encode_frames(_clip(8), {"crf": 10}, fps=Fraction(30), count=8, size=(48, 64))
+    with pytest.raises(BitstreamError, match="x264"):
+        for frame in codec.decode_frames(head + b"".join(chunks[:5]) + chunks[5][: len(chunks[5]) // 2]):
+            found.append(frame)
+    assert len(found) >= 4
 
 
 def test_unknown_codec_says_what_there_is():

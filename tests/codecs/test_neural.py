@@ -1,5 +1,6 @@
 """A trained model as a codec: what its streams promise."""
 
+import pickle
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,7 @@ from pvc.codecs.neural import NeuralCodec
 from pvc.data.synthetic import Synthetic
 from pvc.entropy.condition import beta_to_code, code_to_beta
 from pvc.entropy.container import read_header
-from pvc.errors import BitstreamError, ConfigError, ImportanceError
+from pvc.errors import BitstreamError, CheckpointError, ConfigError, ImportanceError
 from pvc.models.checkpoint import load_model, save_model
 from pvc.paths import find_checkpoints
 from tests.models.conftest import make, wake
@@ -37,6 +38,19 @@ def clip():
 @pytest.fixture
 def codec(folder):
     return NeuralCodec(folder / "both.safetensors", gop=3)
+
+
+def test_another_process_gets_the_checkpoint_and_not_the_weights(folder, codec, clip, tmp_path):
+    packed = pickle.dumps(codec)
+    assert len(packed) < 2000
+    copy = pickle.loads(packed)
+    assert (copy.name, copy.meta, copy.gop) == (codec.name, codec.meta, codec.gop)
+    assert copy.encode(clip[:2], POINT) == codec.encode(clip[:2], POINT)
+    save_model(make("patch", beta=1e-3), tmp_path / "one.safetensors")
+    packed = pickle.dumps(NeuralCodec(tmp_path / "one.safetensors"))
+    save_model(make("patch", beta=1e-3, seed=9), tmp_path / "one.safetensors")
+    with pytest.raises(CheckpointError, match=r"one\.safetensors changed"):
+        pickle.loads(packed)
 
 
 def test_a_stream_decodes_to_what_the_encoder_saw(codec, clip):

@@ -143,3 +143,24 @@ def test_arguments(tmp_path):
         ClipFolder(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="on_error"):
         ClipFolder(tmp_path, on_error="ignore")
+
+
+def test_a_stream_gives_the_frames_of_the_whole_clip_one_by_one(folder):
+    for sequence in (*folder().eval(), *folder().train()):
+        assert torch.equal(torch.stack(list(sequence.stream())), sequence.read())
+        assert torch.equal(torch.stack(list(sequence.stream(2))), sequence.read(0, 2))
+        if sequence.has_mask:
+            assert torch.equal(torch.stack(list(sequence.stream_mask())), sequence.read_mask())
+        else:
+            assert sequence.stream_mask() is None
+
+
+def test_a_stream_of_a_changed_file_is_an_error(folder, clip_folder):
+    a = folder().eval()[0]
+    clip = a.read()
+    write_clip(clip_folder / "a.mkv", clip[:4], Fraction(25))
+    with pytest.raises(DataError, match="4 frames where 6 were expected"):
+        list(a.stream())
+    write_clip(clip_folder / "a.mkv", clip[..., :32], Fraction(25))
+    with pytest.raises(DataError, match="frames are 32x48"):
+        next(a.stream())

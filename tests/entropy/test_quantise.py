@@ -1,6 +1,7 @@
 """Quantisation: a dead zone where everything counts, and a price on bits where less does."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def test_full_importance_changes_nothing(rounding):
 def test_less_importance_never_costs_more_bits(std):
     v, stds = sample(std)
     coarser = [DeadZone(1 / 6)(v, q(u), stds) for u in (1.0, 0.7, 0.4, 0.2, 0.0)]
-    for more, less in zip(coarser, coarser[1:], strict=False):
+    for more, less in pairwise(coarser):
         assert (less.abs() <= more.abs()).all()
         assert (less * more >= 0).all()
     spent = [float(bits(symbols, stds).sum()) for symbols in coarser]

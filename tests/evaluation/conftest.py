@@ -11,17 +11,18 @@ import torch
 from scipy.fft import dctn, idctn
 from torch import Tensor
 
-from pvc.codecs.base import beta_alpha_points
+from pvc.codecs.base import ClipCoding, beta_alpha_points
 from pvc.data import Sequence
 from pvc.importance import distortion_weight
 
 BLOCK = 8
 
 
-class BlockCodec:
+class BlockCodec(ClipCoding):
     """8x8 DCT of every frame, one step, zlib: importance sets the dead zone, which the decoder need not know."""
 
     supports_importance = True
+    gop = 12
 
     def __init__(self, name="block", supports_importance=True, betas=None):
         self.name, self.supports_importance, self.betas = name, supports_importance, betas
@@ -31,28 +32,34 @@ class BlockCodec:
     def points(self, settings):
         return beta_alpha_points(self.betas, self.supports_importance, settings)
 
-    def encode(self, clip, point, importance=None, *, fps=Fraction(30)):
+    def encode_frames(self, frames, point, importance=None, *, fps, count, size):
         self.encoded += 1
         step = 1200 * point["beta"] ** 0.5
-        coefficients = dctn(_blocks(clip.numpy().astype(np.float32) - 128), axes=(-2, -1), norm="ortho") / step
-        if importance is not None:
-            weight = _blocks(distortion_weight(importance).numpy()).mean((-2, -1), keepdims=True)
-            coefficients[np.abs(coefficients) < 0.6 * weight**-0.5] = 0
-        quantised = np.round(coefficients).astype(np.int16)
-        return struct.pack("<3Hf", *clip.shape[:1], *clip.shape[2:], step) + zlib.compress(quantised.tobytes(), 9)
+        yield struct.pack("<3Hf", count, *size, step)
+        for frame in frames:
+            coefficients = dctn(_blocks(frame.numpy().astype(np.float32) - 128), axes=(-2, -1), norm="ortho") / step
+            if importance is not None:
+                weight = _blocks(distortion_weight(next(importance)).numpy()).mean((-2, -1), keepdims=True)
+                coefficients[np.abs(coefficients) < 0.6 * weight**-0.5] = 0
+            coded = zlib.compress(np.round(coefficients).astype(np.int16).tobytes(), 9)
+            yield struct.pack("<I", len(coded)) + coded
 
-    def decode(self, data):
-        frames, height, width, step = struct.unpack_from("<3Hf", data)
-        quantised = np.frombuffer(zlib.decompress(data[struct.calcsize("<3Hf") :]), np.int16).astype(np.float32)
-        blocks = quantised.reshape(frames, 3, height // BLOCK, width // BLOCK, BLOCK, BLOCK)
-        pixels = idctn(blocks * step, axes=(-2, -1), norm="ortho").swapaxes(-3, -2).reshape(frames, 3, height, width)
-        return torch.from_numpy(np.clip(np.round(pixels + 128), 0, 255).astype(np.uint8))
+    def decode_frames(self, data):
+        count, height, width, step = struct.unpack_from("<3Hf", data)
+        at = struct.calcsize("<3Hf")
+        for _ in range(count):
+            (length,) = struct.unpack_from("<I", data, at)
+            quantised = np.frombuffer(zlib.decompress(data[at + 4 : at + 4 + length]), np.int16).astype(np.float32)
+            at += 4 + length
+            blocks = quantised.reshape(3, height // BLOCK, width // BLOCK, BLOCK, BLOCK)
+            pixels = idctn(blocks * step, axes=(-2, -1), norm="ortho").swapaxes(-3, -2).reshape(3, height, width)
+            yield torch.from_numpy(np.clip(np.round(pixels + 128), 0, 255).astype(np.uint8))
 
 
-def _blocks(images: np.ndarray) -> np.ndarray:
-    """``[T, C, H, W]`` to ``[T, C, H/8, W/8, 8, 8]``."""
-    t, c, h, w = images.shape
-    return images.reshape(t, c, h // BLOCK, BLOCK, w // BLOCK, BLOCK).swapaxes(-3, -2)
+def _blocks(image: np.ndarray) -> np.ndarray:
+    """``[C, H, W]`` to ``[C, H/8, W/8, 8, 8]``."""
+    c, h, w = image.shape
+    return image.reshape(c, h // BLOCK, BLOCK, w // BLOCK, BLOCK).swapaxes(-3, -2)
 
 
 @dataclass

@@ -1,12 +1,11 @@
-"""BD-rate: known shifts, the published anchors, and reasons where a number would mislead."""
+"""BD-rate and BD-quality: known shifts, and reasons where a number would mislead."""
 
-import json
 import math
 
 import pytest
 
 from pvc.errors import ConfigError
-from pvc.evaluation.bd_rate import Settings, bd_rate
+from pvc.evaluation.bd_rate import Settings, bd_quality, bd_rate
 
 CURVE = [(0.1, 30.0), (0.2, 33.0), (0.4, 36.0), (0.8, 38.5), (1.6, 40.5)]
 
@@ -56,7 +55,7 @@ def test_curves_that_bend_back_have_a_reason_that_names_the_place():
     bent = [(0.1, 30.0), (0.2, 33.0), (0.4, 32.5), (0.8, 38.5)]
     result = bd_rate(CURVE, bent)
     assert result.percent is None
-    assert result.reason == "codec is not monotone: PSNR 33.00 at rate 0.2, 32.50 at 0.4"
+    assert result.reason == "codec is not monotone: PSNR 33 at rate 0.2, 32.5 at 0.4"
 
 
 def test_overlap_is_a_share_of_the_shorter_curve():
@@ -79,25 +78,40 @@ def test_bad_settings_are_named(bad):
         Settings(**bad)
 
 
-@pytest.mark.parametrize(
-    ("name", "published"),
-    [
-        ("ssf2020-mse-ans-vimeo", 93.85),
-        ("ssf2020-from-authors", 36.7),
-        ("x265-medium-tune-zerolatency", -34.85),
-        ("VTM-v15.0-lowdelay", -73.7),
-    ],
-)
 @pytest.mark.parametrize("method", ["pchip", "akima"])
-def test_published_curves_give_the_published_numbers(shared_clips, name, published, method):
-    folder = shared_clips.parent / "anchors"
-    if not folder.is_dir():
-        pytest.skip("no published anchors beside the shared clips")
+def test_a_curve_one_decibel_higher_has_a_bd_quality_of_one_decibel(method):
+    higher = [(rate, value + 1) for rate, value in CURVE]
+    result = bd_quality(CURVE, higher, settings=Settings(method))
+    assert result.difference == pytest.approx(1.0)
+    assert result.reason is None and result.overlap == pytest.approx(1)
+    assert bd_quality(higher, CURVE, settings=Settings(method)).difference == pytest.approx(-1.0)
 
-    def curve(stem):
-        results = json.loads((folder / f"uvg-1080p-{stem}.json").read_text())["results"]
-        return list(zip(results["bitrate"], results["psnr-rgb"], strict=True))
 
-    result = bd_rate(curve("x264-medium-tune-zerolatency"), curve(name), settings=Settings(method))
-    print(name, method, result)
-    assert result.percent == pytest.approx(published, abs=0.1)
+def test_bd_quality_keeps_the_direction_of_the_metric():
+    anchor = [(0.1, 0.5), (0.2, 0.4), (0.4, 0.3), (0.8, 0.25)]
+    better = [(rate, value - 0.02) for rate, value in anchor]  # of LPIPS less is better
+    assert bd_quality(anchor, better, "lpips").difference == pytest.approx(-0.02)
+    assert bd_rate(anchor, better, "lpips").percent < 0
+    assert "not monotone" in bd_quality(anchor, better, "psnr").reason
+
+
+def test_bd_quality_of_ms_ssim_is_in_decibels():
+    anchor = [(0.1, 0.9), (0.2, 0.95), (0.4, 0.975), (0.8, 0.9875)]
+    half_the_distance = [(rate, 1 - (1 - value) / 2) for rate, value in anchor]
+    assert bd_quality(anchor, half_the_distance, "ms_ssim").difference == pytest.approx(3.01, abs=0.01)
+
+
+def test_overlap_of_bd_quality_is_that_of_rates():
+    apart = _times(100)
+    result = bd_quality(CURVE, apart, names=("x265", "mine"))
+    assert result.difference is None and result.overlap == 0
+    assert "x265 rate 0.1 to 1.6 and mine rate 10 to 160" in result.reason
+    assert bd_rate(CURVE, apart).percent == pytest.approx(9900)  # the same qualities, so there BD-rate has a number
+    far_better = [(rate, value + 50) for rate, value in CURVE]  # the same rates, so there BD-quality has one
+    assert bd_quality(CURVE, far_better).difference == pytest.approx(50)
+
+
+def test_bd_quality_has_the_same_reasons_as_bd_rate():
+    assert bd_quality(CURVE, CURVE[:3]).reason == "codec has 3 points, 4 are needed"
+    bent = [(0.1, 30.0), (0.2, 33.0), (0.4, 32.5), (0.8, 38.5)]
+    assert bd_quality(CURVE, bent).reason == bd_rate(CURVE, bent).reason

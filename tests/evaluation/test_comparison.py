@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+import subprocess
 
 import pytest
 
@@ -9,7 +11,8 @@ from pvc.errors import ConfigError
 from pvc.evaluation import Record, compare
 from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.curves import curve_keys, mean_points
-from pvc.evaluation.tables import blocks, cell, tone, write
+from pvc.evaluation.records import Failure
+from pvc.evaluation.tables import blocks, write
 
 QUALITY = (30.0, 33.0, 36.0, 38.5)
 
@@ -44,7 +47,13 @@ def _row(rows, **wanted):
     return row
 
 
-def test_one_row_for_every_sequence_metric_and_curve_and_a_mean():
+def _cell(rows, codec, sequence="mean", metric="psnr", quality=False):
+    """The cell of a table as it is shown."""
+    (block,) = [b for b in blocks(rows) if b.sequence == sequence and b.quality == quality]
+    return dict(block.lines)[codec][block.metrics.index(metric)]
+
+
+def test_one_row_for_every_sequence_metric_and_curve_a_mean_and_a_mean_curve():
     records = [
         *_records("x265"),
         *_records("x265", sequence="b"),
@@ -54,7 +63,7 @@ def test_one_row_for_every_sequence_metric_and_curve_and_a_mean():
         *_records("mine", 0.4, "b", alpha=60**0.8),
     ]
     rows = compare(records, ["x265"])
-    assert len(rows) == 2 * 2 * 3
+    assert len(rows) == 2 * 2 * (2 + 1 + 1)
     assert _row(rows, sequence="a", metric="psnr", u_alpha=1.0).bd_rate == pytest.approx(-50)
     assert _row(rows, sequence="a", metric="psnr", u_alpha=0.2).bd_rate == pytest.approx(-20)
     mean = _row(rows, sequence="mean", metric="psnr", u_alpha=0.2)
@@ -73,12 +82,13 @@ def test_sequences_without_number_are_counted_and_named_never_dropped():
     ]
     rows = compare(records, ["x265"])
     assert "overlap by 0%" in _row(rows, sequence="b", metric="psnr").reason
-    assert _row(rows, sequence="c", metric="psnr_roi").reason == "psnr_roi has no value: the sequence has no mask"
+    assert _row(rows, sequence="c", metric="psnr_roi").reason == "no value: the sequence has no mask"
     mean = _row(rows, sequence="mean", metric="psnr_roi")
     assert mean.bd_rate == pytest.approx(-50)
-    assert mean.reason == "no number on 2 of 3 sequences (b, c)"
-    assert cell(mean) == "-50.0 (1 of 3)"
-    assert cell(_row(rows, sequence="b", metric="psnr")) == "n/a"
+    assert mean.reason.startswith("no number on 2 of 3 sequences (b, c): curves overlap by 0%")
+    assert mean.reason.endswith("/ no value: the sequence has no mask")
+    assert _cell(rows, "mine", metric="psnr_roi").text == "-50.0 (1 of 3)"
+    assert _cell(rows, "mine", "b").text == "n/a"
 
 
 def test_codec_that_was_not_run_on_a_sequence_has_a_reason():
@@ -126,14 +136,126 @@ def test_tables_hold_the_same_rows_in_every_form(tmp_path):
     assert "\\toprule" in latex and r"mine\_1, $u_\alpha$ 0.2 & n/a & n/a \\" in latex and "$-$50.0" in latex
 
 
-def test_mean_block_says_what_the_mean_is_over():
+def test_blocks_say_what_they_are_over():
     rows = compare(
         [*_records("x265"), *_records("x265", sequence="b"), *_records("m"), *_records("m", sequence="b")], ["x265"]
     )
-    assert blocks(rows)[0].title == "toy, mean of the BD-rates of 2 sequences: BD-rate in % against x265"
+    assert [b.title for b in blocks(rows)][:4] == [
+        "toy, mean of the BD-rates of 2 sequences: BD-rate in % against x265",
+        "toy, mean of the BD-qualities of 2 sequences: BD-quality at equal rate against x265",
+        "toy, on mean curves over 2 sequences: BD-rate in % against x265",
+        "toy, on mean curves over 2 sequences: BD-quality at equal rate against x265",
+    ]
 
 
 def test_no_difference_is_neither_good_nor_bad():
     rows = compare([*_records("x265"), *_records("same"), *_records("less", 0.5), *_records("more", 2.0)], ["x265"])
-    shown = {r.codec: (cell(r), tone(r)) for r in rows if r.metric == "psnr" and r.sequence == "mean"}
+    shown = {codec: (_cell(rows, codec).text, _cell(rows, codec).tone) for codec in ("same", "less", "more")}
     assert shown == {"same": ("0.0", "none"), "less": ("-50.0", "good"), "more": ("+100.0", "bad")}
+    assert _cell(rows, "same", quality=True).text == "0.00"
+
+
+def test_bd_quality_stands_beside_bd_rate_with_its_own_reason():
+    records = [*_records("x265"), *_records("up", shift=1.0), *_records("far", 100.0)]
+    rows = compare(records, ["x265"])
+    up, far = (_row(rows, codec=c, sequence="a", metric="psnr") for c in ("up", "far"))
+    assert up.bd_quality == pytest.approx(1.0) and up.quality_reason is None
+    assert far.bd_rate == pytest.approx(9900) and far.bd_quality is None
+    assert "overlap by 0%" in far.quality_reason and far.reason is None
+    mean = _row(rows, codec="up", sequence="mean", metric="psnr")
+    assert mean.bd_quality == pytest.approx(1.0) and mean.sequences_with_quality == 1
+    assert _cell(rows, "up", quality=True).text == "+1.00" and _cell(rows, "up", quality=True).tone == "good"
+
+
+def test_a_lower_lpips_is_good_and_the_best_of_its_column():
+    records = [*_records("x265", metrics=()), *_records("less", metrics=()), *_records("more", metrics=())]
+    for r in records:
+        r.metrics["lpips"] = 0.5 - 0.1 * r.point["crf"] + {"x265": 0, "less": -0.02, "more": 0.01}[r.codec]
+    rows = compare(records, ["x265"])
+    less, more = (_cell(rows, c, metric="lpips", quality=True) for c in ("less", "more"))
+    assert (less.text, less.tone, less.best) == ("-0.0200", "good", True)
+    assert (more.text, more.tone, more.best) == ("+0.0100", "bad", False)
+    (block,) = [b for b in blocks(rows) if b.sequence == "mean" and b.quality]
+    assert block.heads[block.metrics.index("lpips")] == "LPIPS ↓"
+
+
+def test_mean_curve_is_one_number_for_averaged_points():
+    """The second sequence takes ten times the bits, so that its threefold rate weighs ten times as much."""
+    records = [*_records("x265"), *_records("x265", 10.0, "b"), *_records("mine"), *_records("mine", 30.0, "b")]
+    rows = compare(records, ["x265"])
+    assert _row(rows, sequence="mean", metric="psnr").bd_rate == pytest.approx((0 + 200) / 2)
+    curve = _row(rows, sequence="mean curve", metric="psnr")
+    assert curve.bd_rate == pytest.approx(100 * (31 / 11 - 1))
+    assert (curve.sequences, curve.sequences_with_number, curve.reason) == (2, 2, None)
+
+
+def test_mean_curve_says_which_sequences_and_points_it_lacks():
+    records = [*_records("x265"), *_records("x265", sequence="b"), *_records("mine"), *_records("mine", sequence="b")]
+    five = [*records, *_records("x265", sequence="c")]
+    row = _row(compare(five, ["x265"]), sequence="mean curve", metric="psnr")
+    assert row.bd_rate == pytest.approx(0) and row.reason == "over 2 of 3 sequences (without c)"
+    assert _cell(compare(five, ["x265"]), "mine", "mean curve").text == "0.0 (2 of 3)"
+    row = _row(compare(records[:-1], ["x265"]), sequence="mean curve", metric="psnr")
+    assert row.reason == "mine has 3 points, 4 are needed; mine without crf 3, which not every sequence has"
+
+
+def test_points_lost_to_failed_jobs_are_said_wherever_they_are_missed():
+    records = [*_records("x265"), *_records("mine", 0.5), *_records("x265", sequence="b"), *_records("mine", 0.5, "b")]
+    lost = records.pop()
+    failure = Failure(lost.codec, lost.point, lost.dataset, lost.sequence, "the encoder ran out of memory")
+    rows = [r for r in compare(records, ["x265"], failures=[failure]) if r.metric == "psnr"]
+    said = "mine failed at crf 3: the encoder ran out of memory"
+    assert _row(rows, sequence="a").reason is None
+    assert _row(rows, sequence="b").reason == f"mine has 3 points, 4 are needed; {said}"
+    assert said in _row(rows, sequence="mean").reason and said in _row(rows, sequence="mean curve").reason
+    assert said in _row(rows, sequence="b").quality_reason
+
+
+def test_codec_of_which_every_job_failed_has_a_row_with_the_reason():
+    failures = [Failure("vvenc", {"qp": q}, "toy", "a", "no FFmpeg with libvvenc") for q in (22.0, 27.0)]
+    rows = compare([*_records("x265"), *_records("mine")], ["x265"], failures=failures)
+    row = _row(rows, codec="vvenc", sequence="a", metric="psnr")
+    assert row.bd_rate is None and row.reason == "vvenc failed at qp 22 and qp 27: no FFmpeg with libvvenc"
+    failures = [Failure("x265", {"crf": 29.0}, "toy", "a", "killed")]
+    rows = compare(_records("mine"), ["x265"], failures=failures)  # the anchor itself: a row and not an error
+    assert _row(rows, codec="mine", sequence="a", metric="psnr").reason == "x265 failed at crf 29: killed"
+
+
+def test_a_metric_that_is_missing_everywhere_is_said_once_with_what_to_do():
+    records = [r for c in ("x265", "a", "b") for s in ("1", "2") for r in _records(c, sequence=s)]
+    for r in records:
+        r.meta["unavailable"] = {"lpips": "lpips_alex.pth is missing; put it into the folder of weights"}
+    (block,) = [b for b in blocks(compare(records, ["x265"])) if b.sequence == "mean curve" and not b.quality]
+    assert block.reasons == ["LPIPS: no value: lpips_alex.pth is missing; put it into the folder of weights"]
+
+
+def _compiled(tmp_path, tex):
+    """Text of the PDF's log."""
+    document = "\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage{booktabs}\\begin{document}\n"
+    (tmp_path / "paper.tex").write_text(f"{document}{tex}\n\\end{{document}}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_latex_has_the_best_in_bold_and_compiles(tmp_path):
+    records = [
+        *_records("x265_slow"),
+        *_records("50%_less&more", 0.5),
+        *_records("mine", 0.8, alpha=60**0.8),
+        *_records("far", shift=50),
+    ]
+    for r in records:
+        r.dataset, r.metrics["lpips"] = "toy_set#1", 0.5 - 0.1 * r.metrics["psnr"] / 40
+    write(compare(records, ["x265_slow"]), tmp_path, Settings(), ["100% of {notes}\nare ~one~ line"])
+    latex = (tmp_path / "bd_rate.tex").read_text()
+    assert r"50\%\_less\&more & \textbf{$-$50.0} & \textbf{$-$50.0}" in latex
+    assert r"mine, $u_\alpha$ 0.2 & $-$20.0 & $-$20.0" in latex
+    assert r"PSNR (dB) $\uparrow$" in latex and r"LPIPS $\downarrow$" in latex
+    assert r"\caption{toy\_set\#1, mean of the BD-rates of one sequence: BD-rate in \% against x265\_slow." in latex
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex to compile the tables with")
+    _compiled(tmp_path, latex)
+    many = [r for c in ("x265", "mine") for s in range(40) for r in _records(c, sequence=str(s))]
+    write(compare(many, ["x265"]), tmp_path, Settings())  # one table after another, more than LaTeX keeps waiting
+    _compiled(tmp_path, (tmp_path / "bd_rate.tex").read_text())

@@ -2,25 +2,35 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
+from pvc.errors import VideoError
 from pvc.eval import main
+from pvc.evaluation import load_runs
 from pvc.video import write_clip, write_map
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["frames=2", "crf=[20,26,32,38]", "metrics=[psnr]"]
 
 
+ENV = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+def _command(*overrides: str) -> list[str]:
+    return [sys.executable, "-m", "pvc.eval", *overrides]
+
+
 def _eval(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", "pvc.eval", *overrides], cwd=folder, env=env, capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run(_command(*overrides), cwd=folder, env=ENV, capture_output=True, text=True, timeout=300)
 
 
 def _main(folder: Path, monkeypatch, capsys, *overrides: str) -> tuple[int, str]:
@@ -63,7 +73,7 @@ def test_clips_to_report_and_only_in_out(tmp_path, clips):
     assert "against x265" in done.stdout and "16 jobs run, 0 reused" in done.stdout
     assert [p.name for p in tmp_path.iterdir()] == ["o"]
     rows = json.loads((tmp_path / "o" / "bd_rate.json").read_text())
-    assert {r["sequence"] for r in rows} == {"one", "two", "mean"}
+    assert {r["sequence"] for r in rows} == {"one", "two", "mean", "mean curve"}
     assert all(r["bd_rate"] is not None or r["reason"] for r in rows)
     assert (tmp_path / "o" / "report.html").stat().st_size > 10_000
 
@@ -83,11 +93,20 @@ def test_clips_to_report_and_only_in_out(tmp_path, clips):
         (["bd.method=cubic"], ["cubic", "pchip"]),
         (["sequences=[three]"], ["three", "one"]),
         (["no_such_key=1"], ["no_such_key"]),
+        (["experiment=tiny"], ["experiment=tiny", "pvc eval", "model"]),
+        (["points={x264:{qp:[1]},x266:{crf:[1]}}"], ["points.x266"]),
+        (["points={x264:{bitrate:[1]}}"], ["points.x264", "bitrate"]),
+        (["jobs=0"], ["jobs=0"]),
+        (["require=[lpips]"], ["require", "lpips", "psnr"]),
+        (["metrics=[lpips]", "require=[lpips]"], ["require=lpips", "weights file", "weights_dir"]),
+        (["published=[nowhere.json]"], ["nowhere.json"]),
         (["codecs=[x264"], ["x264"]),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, clips, overrides, words):
     rest = [] if any("data" in o for o in overrides) else _data(clips)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # no weights of metrics
+    monkeypatch.delenv("PVC_WEIGHTS", raising=False)
     code, err = _main(tmp_path, monkeypatch, capsys, *rest, *SMALL, *overrides)
     assert code == 2
     errors = [line for line in err.splitlines() if line.startswith("pvc: error:")]
@@ -100,13 +119,117 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys, clips):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pvc.codecs.avcodec.X265.encode", interrupted)
-    code, err = _main(tmp_path, monkeypatch, capsys, *_data(clips), *SMALL)
+    monkeypatch.setattr("pvc.codecs.avcodec.X265.encode_frames", interrupted)
+    code, err = _main(tmp_path, monkeypatch, capsys, *_data(clips), *SMALL, "jobs=1")
     assert code == 130 and "the same command goes on from there" in err and "Traceback" not in err
     assert len((tmp_path / "pvc-eval" / "results.jsonl").read_text().splitlines()) == 4
     monkeypatch.undo()
-    code, err = _main(tmp_path, monkeypatch, capsys, *_data(clips), *SMALL)
+    code, err = _main(tmp_path, monkeypatch, capsys, *_data(clips), *SMALL, "jobs=1")
     assert code == 0 and len((tmp_path / "pvc-eval" / "results.jsonl").read_text().splitlines()) == 16
+
+
+def _until_lines(path: Path, count: int) -> None:
+    deadline = time.time() + 240
+    while time.time() < deadline and not (path.exists() and len(path.read_bytes().splitlines()) >= count):
+        time.sleep(0.02)
+
+
+LONGER = [*SMALL, "codecs=[x264,x265,x265-medium]", "metrics=[psnr,ms_ssim]", "jobs=2"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, clips) -> Path:
+    """The folder of an evaluation of 24 jobs that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    done = _eval(folder, *_data(clips), *LONGER, "out=o")
+    assert done.returncode == 0, done.stderr
+    return folder / "o"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_stopped_half_way_goes_on_to_the_same_tables(tmp_path, clips, unbroken, interruptible, how):
+    command = _command(*_data(clips), *LONGER, "out=o")
+    process = interruptible(command, cwd=tmp_path, env=ENV, stderr=subprocess.PIPE, text=True)
+    _until_lines(tmp_path / "o" / "results.jsonl", 3)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
+    assert how == signal.SIGKILL or "the same command goes on from there" in err
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive
+    done = len((tmp_path / "o" / "results.jsonl").read_bytes().splitlines())
+    assert 3 <= done < 24
+    again = _eval(tmp_path, *_data(clips), *LONGER, "out=o")
+    assert again.returncode == 0, again.stderr
+    assert f"{24 - done} jobs run, {done} reused" in again.stdout
+    for name in ("bd_rate.json", "bd_rate.csv", "bd_rate.md", "bd_rate.tex"):
+        assert (tmp_path / "o" / name).read_bytes() == (unbroken / name).read_bytes()
+
+
+def test_failed_jobs_are_counted_and_the_rest_is_in_the_tables(tmp_path, monkeypatch, capsys, clips):
+    from pvc.codecs.avcodec import X265
+
+    encode = X265.encode_frames
+
+    def fails(self, frames, point, *rest, **more):
+        if point["crf"] == 26:
+            raise VideoError("the encoder is on strike")
+        return encode(self, frames, point, *rest, **more)
+
+    monkeypatch.setattr("pvc.codecs.avcodec.X265.encode_frames", fails)
+    code, err = _main(tmp_path, monkeypatch, capsys, *_data(clips), *SMALL, "jobs=1", "out=o")
+    assert code == 1 and "2 of 16 jobs failed, at last x265 on two: the encoder is on strike" in err.splitlines()[-1]
+    assert len((tmp_path / "o" / "results.jsonl").read_text().splitlines()) == 14
+    assert "on strike" in (tmp_path / "o" / "bd_rate.md").read_text()
+    monkeypatch.undo()
+    code, err = _main(tmp_path, monkeypatch, capsys, *_data(clips), *SMALL, "jobs=1", "out=o")
+    assert code == 0 and not (tmp_path / "o" / "failures.jsonl").exists()
+
+
+def test_a_missing_metric_is_said_before_anything_runs(tmp_path, monkeypatch, capsys, clips):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("PVC_WEIGHTS", raising=False)
+    monkeypatch.setattr("pvc.evaluation.evaluate", lambda *_: pytest.exit("the note comes first"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pvc eval", *_data(clips), "metrics=[psnr,lpips]"])
+    with pytest.raises(pytest.exit.Exception):
+        main()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("without lpips")]
+    assert "weights file" in line and "weights_dir" in line
+
+
+def test_table_1_of_the_cpvc_paper(tmp_path, monkeypatch, capsys, shared_clips):
+    overrides = ["experiment=cpvc_table1", f"data.root={shared_clips}", "frames=4", "metrics=[psnr]", "jobs=1", "out=o"]
+    assert _main(tmp_path, monkeypatch, capsys, *overrides)[0] == 0
+    rows = json.loads((tmp_path / "o" / "bd_rate.json").read_text())
+    found = {r["codec"]: r["bd_rate"] for r in rows if r["metric"] == "psnr" and r["sequence"] == "BasketballPass"}
+    assert set(found) == {"x265-cpvc", "vvenc-cpvc", "svtav1"}
+    assert all(rate < 0 for rate in found.values())
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
+def test_a_sweep_has_a_folder_for_each_run_and_they_merge(tmp_path, clips, launcher):
+    if launcher != "basic" and find_spec(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher") is None:
+        pytest.skip(f"the {launcher} launcher is not installed: pip install pvc[launchers]")
+    overrides = [*_data(clips), *SMALL, "jobs=1", "sequences=one,two", f"hydra/launcher={launcher}"]
+    if launcher == "submitit_local":  # its own folder a job may not be there yet when the job wants to write its log
+        overrides.append("hydra.launcher.submitit_folder=o/.submitit")
+    done = _eval(tmp_path, "-m", *overrides, "out=o")
+    assert done.returncode == 0, done.stderr
+    runs = sorted(p.parent for p in (tmp_path / "o").glob("*/results.jsonl"))
+    assert len(runs) == 2 and all((run / "report.html").exists() for run in runs)
+    assert ["sequences=one" in runs[0].name, "sequences=two" in runs[1].name] == [True, True]
+    assert {(r.codec, r.sequence) for r in load_runs(runs)} == {
+        (c, s) for c in ("x264", "x265") for s in ("one", "two")
+    }
+
+
+def test_a_sweep_goes_on_after_a_run_that_cannot(tmp_path, monkeypatch, capsys, clips):
+    overrides = ["-m", *_data(clips), *SMALL, "jobs=1", "sequences=nine,two", "anchor=null", "out=o"]
+    code, err = _main(tmp_path, monkeypatch, capsys, *overrides)
+    assert code == 2 and "sequences names nine" in err.splitlines()[-1] and "Traceback" not in err
+    assert [p.parent.name[-3:] for p in (tmp_path / "o").glob("*/results.jsonl")] == ["two"]
 
 
 def test_configuration_can_be_shown_without_running(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """Plots and report of a whole evaluation with the stand-in codec."""
 
+import json
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ from pvc.errors import ConfigError
 from pvc.evaluation import Record, compare, evaluate, publish
 from pvc.evaluation.curves import CurveKey
 from pvc.evaluation.plots import tradeoff_points
+from pvc.evaluation.records import Failure
 from pvc.evaluation.sidebyside import scenes, similar_rate
 from pvc.evaluation.style import shown
 from pvc.metrics import load_metrics
@@ -62,6 +64,15 @@ def test_report_is_one_file_with_tables_plots_and_frames(run):
     publish(records, out, ["x264"], "base", notes=["<b>said</b> & done"])
     html = (out / "report.html").read_text()
     assert not re.search(r"""(src|href)=["'](?!data:)""", html) and 'url("data:image/png' in html
+    assert not re.search(r"""url\(["']?(?!["']?data:)|@import|https?://(?!www\.w3\.org/2000/svg)""", html)
+    chart = json.loads(re.search(r'id="chart-data">(.*?)</script>', html, re.DOTALL)[1])
+    assert [p["name"] for p in chart["panels"]] == ["mean of 2 sequences", "a", "b"]
+    names = [c["name"] for c in chart["curves"]]
+    assert names == ["x264", "base", "roi", "roi, u_alpha 0.6", "roi, u_alpha 0.2"]
+    for record in (r for r in records if r.codec == "x264" and r.sequence == "a"):
+        points = dict(chart["panels"][1]["curves"]["psnr"])[0]
+        (point,) = [p for p in points if p[4] == f"crf {record.point['crf']:g}"]
+        assert point[:3] == pytest.approx([record.bpp, record.kbps, record.metrics["psnr"]], rel=1e-5)
     assert "&lt;b&gt;said&lt;/b&gt; &amp; done" in html
     assert html.count("<figure>") == 2 * (1 + 1 + 1 + 3)  # sequences x (reference, anchor, baseline, three u_alphas)
     for record in records:
@@ -73,16 +84,55 @@ def test_report_can_be_made_again_from_the_records_alone(run, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("table")
     publish(records, elsewhere, ["x264"])
     assert "Side by side" not in (elsewhere / "report.html").read_text()
-    assert "Side by side" in (publish(records, out, ["x264"]) and (out / "report.html").read_text())
+    publish(records, elsewhere, ["x264"], pictures=[out])
+    assert "Side by side" in (elsewhere / "report.html").read_text()
 
 
 def test_views_are_at_similar_rate(run):
     records, out = run
-    scene = scenes(records, "x264", out)[0]
+    (scene, _), left_out = scenes(records, "x264", [out])
+    assert left_out == 0
     assert [v.title for v in scene.views[:2]] == ["Reference", "x264 (anchor)"]
     assert scene.outline.startswith("data:image/png")
     assert similar_rate([[0.1, 1.0], [0.4, 4.0]]) == pytest.approx((0.4 * 1.0) ** 0.5)
     assert similar_rate([[0.1, 0.4], [1.0, 4.0]]) == pytest.approx(0.2)
+
+
+def test_the_report_takes_no_more_pictures_than_it_has_room_for(run, monkeypatch):
+    records, out = run
+    monkeypatch.setattr("pvc.evaluation.sidebyside.MOST_BYTES", 1)
+    publish(records, out, ["x264"], "base")
+    html = (out / "report.html").read_text()
+    assert html.count('class="scene"') == 1 and "1 more sequence would make this file too large" in html
+
+
+def _record(codec, **meta) -> Record:
+    times = {"encode_seconds": 0.0, "decode_seconds": 0.0}
+    size = {"frames": 1, "width": 8, "height": 8, "fps": 25.0, "gop": 12}
+    rate = {"bits": 8, "bpp": 0.1, "kbps": 1.0}
+    return Record(codec, {"crf": 30.0}, "d", "s", **size, **rate, **times, metrics={"psnr": 30.0}, meta=meta)
+
+
+def test_failed_jobs_are_in_the_report_and_the_notes(tmp_path):
+    failures = [Failure("x", {"crf": 50.0}, "d", "s", "<signal> 9")]
+    publish([_record("x"), _record("y")], tmp_path, ["x"], failures=failures)
+    html = (tmp_path / "report.html").read_text()
+    assert "Jobs that failed" in html and "<td>crf 50</td><td>d / s</td><td>&lt;signal&gt; 9</td>" in html
+    assert "x failed in 1 job (s): <signal> 9" in (tmp_path / "bd_rate.md").read_text()
+
+
+def test_a_run_in_which_every_job_failed_still_has_a_report(tmp_path):
+    failures = [Failure("x264", {"crf": 50.0}, "toy", "b", "no such encoder")]
+    assert publish([], tmp_path, ["x264"], failures=failures) == []
+    assert "no such encoder" in (tmp_path / "report.html").read_text()
+
+
+def test_a_missing_metric_is_said_once(tmp_path):
+    missing = dict.fromkeys(("lpips", "lpips_roi"), "put alex.pth into WEIGHTS")
+    publish([_record("x", unavailable=missing), _record("y", unavailable=missing)], tmp_path, ["x"])
+    note = "LPIPS, ROI LPIPS: put alex.pth into WEIGHTS (s)"
+    assert (tmp_path / "report.html").read_text().count(note) == 1
+    assert (tmp_path / "bd_rate.md").read_text().count(note) == 1
 
 
 def test_plots_show_at_most_three_u_alphas_of_a_codec():
@@ -115,7 +165,5 @@ def test_unknown_baseline_is_named(run):
 
 
 def test_one_record_is_enough_for_a_report(tmp_path):
-    record = Record("x", {"crf": 30.0}, "d", "s", 1, 8, 8, 25.0, 12, 8, 0.1, 1.0, 0.0, 0.0, {"psnr": 30.0})
-    other = Record("y", {"crf": 30.0}, "d", "s", 1, 8, 8, 25.0, 12, 8, 0.1, 1.0, 0.0, 0.0, {"psnr": 30.0})
-    publish([record, other], tmp_path, ["x"])
+    publish([_record("x"), _record("y")], tmp_path, ["x"])
     assert "x has 1 point, 4 are needed" in (tmp_path / "report.html").read_text()

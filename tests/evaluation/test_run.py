@@ -2,15 +2,17 @@
 
 import json
 import math
+import weakref
 
 import pytest
 import torch
 
 from pvc.codecs import load_codec
-from pvc.errors import BitstreamError, ConfigError, DataError
+from pvc.errors import ConfigError, DataError, VideoError
 from pvc.evaluation import RecordFile, evaluate, load_runs
+from pvc.evaluation.records import load_failures
 from pvc.evaluation.run import operating_points
-from pvc.metrics import load_metrics
+from pvc.metrics import Metric, Scores, load_metrics
 
 PSNR = load_metrics(["psnr"])
 KEYS = ["codec", "point", "dataset", "sequence", "frames", "width", "height", "fps", "gop", "bits", "bpp", "kbps"]
@@ -50,6 +52,9 @@ def test_operating_points(block_codec, settings):
     single = operating_points(block_codec(supports_importance=False, betas=[1e-4, 1e-3]), settings)
     assert single == [{"beta": 1e-4, "alpha": 1.0}, {"beta": 1e-3, "alpha": 1.0}]
     assert [p["crf"] for p in operating_points(load_codec("x264"), settings)] == settings["crf"]
+    own = settings | {"points": {"x264": {"crf": [11, 22]}}}
+    assert [p["crf"] for p in operating_points(load_codec("x264"), own)] == [11, 22]
+    assert [p["crf"] for p in operating_points(load_codec("x265"), own)] == settings["crf"]
     for bad in ({"beta": [1.0]}, {"u_alpha": [-0.1]}, {"beta": []}):
         with pytest.raises(ConfigError, match=next(iter(bad))):
             operating_points(block_codec(), settings | bad)
@@ -61,9 +66,10 @@ def test_importance_reaches_the_codec_as_the_weighted_mask_and_not_at_alpha_one(
     maps = []
 
     class Spy(block_codec):
-        def encode(self, clip, point, importance=None, **rest):
-            maps.append((point["alpha"], importance))
-            return super().encode(clip, point, importance, **rest)
+        def encode_frames(self, frames, point, importance=None, **rest):
+            given = None if importance is None else torch.stack(list(importance))
+            maps.append((point["alpha"], given))
+            return super().encode_frames(frames, point, None if given is None else iter(given), **rest)
 
     clip = sequence("a")
     evaluate([Spy(betas=[1e-3])], [clip], PSNR, tmp_path, settings)
@@ -89,10 +95,10 @@ def test_finished_jobs_are_not_run_again(tmp_path, block_codec, sequence, settin
 
 def test_interrupted_run_goes_on_where_it_was(tmp_path, block_codec, sequence, settings):
     class Interrupted(block_codec):
-        def encode(self, *args, **rest):
+        def encode_frames(self, *args, **rest):
             if self.encoded == 5:
                 raise KeyboardInterrupt
-            return super().encode(*args, **rest)
+            return super().encode_frames(*args, **rest)
 
     with pytest.raises(KeyboardInterrupt):
         evaluate([Interrupted()], [sequence("a")], PSNR, tmp_path, settings)
@@ -167,13 +173,137 @@ def test_wrong_input_is_a_named_error(tmp_path, block_codec, sequence, settings)
         evaluate([block_codec()], [], PSNR, tmp_path, settings)
     with pytest.raises(ConfigError, match="frames=0"):
         evaluate([block_codec()], [sequence("a")], PSNR, tmp_path, settings | {"frames": 0})
+    with pytest.raises(ConfigError, match="jobs=0"):
+        evaluate([block_codec()], [sequence("a")], PSNR, tmp_path, settings | {"jobs": 0})
 
-    class Short(block_codec):
-        def decode(self, data):
-            return super().decode(data)[:1]
 
-    with pytest.raises(BitstreamError, match=r"decoded to \[1, 3, 64, 96\], not \[3, 3, 64, 96\]"):
-        evaluate([Short()], [sequence("a")], PSNR, tmp_path, settings)
+def test_a_failing_job_is_a_row_with_its_reason_until_it_succeeds(tmp_path, block_codec, sequence, settings):
+    class Fails(block_codec):
+        def encode_frames(self, frames, point, importance=None, **rest):
+            if point["beta"] == 8e-4 and point["alpha"] == 1:
+                raise VideoError("out of paper")
+            return super().encode_frames(frames, point, importance, **rest)
+
+        def decode_frames(self, data):
+            frames = list(super().decode_frames(data))
+            return iter(frames[:1] if self.encoded == 1 else frames)
+
+    outcome = evaluate([Fails()], [sequence("a"), sequence("b")], PSNR, tmp_path, settings)
+    assert (outcome.run, outcome.failed) == (21, 3)
+    assert load_failures(tmp_path) == outcome.failures
+    reasons = [(f.codec, f.point["beta"], f.dataset, f.sequence, f.reason) for f in outcome.failures]
+    assert reasons == [
+        ("block", 2e-4, "toy", "a", "block at beta 0.0002, alpha 1 on a decoded to 1 frames, not 3"),
+        ("block", 8e-4, "toy", "a", "out of paper"),
+        ("block", 8e-4, "toy", "b", "out of paper"),
+    ]
+    again = evaluate([block_codec()], [sequence("a"), sequence("b")], PSNR, tmp_path, settings)
+    assert (again.run, again.reused, again.failed) == (3, 21, 0)
+    assert load_failures(tmp_path) == [] and not (tmp_path / "failures.jsonl").exists()
+
+
+def test_failures_of_other_jobs_stay_on_record(tmp_path, block_codec, sequence, settings):
+    class Fails(block_codec):
+        def encode_frames(self, *args, **rest):
+            raise VideoError("no")
+
+    evaluate([Fails("broken")], [sequence("a")], PSNR, tmp_path, settings)
+    outcome = evaluate([block_codec()], [sequence("a")], PSNR, tmp_path, settings)
+    assert outcome.failed == 0 and {f.codec for f in outcome.failures} == {"broken"}
+
+
+def test_an_unreadable_clip_fails_alone(tmp_path, block_codec, sequence, settings):
+    broken = sequence("broken")
+    broken.clip = broken.clip[:2]
+    outcome = evaluate([block_codec()], [broken, sequence("a")], PSNR, tmp_path, settings)
+    assert (outcome.run, outcome.failed) == (12, 12)
+    reason = "toy/broken: there are 2 frames where 3 were expected; the files changed or are broken"
+    assert {(f.sequence, f.reason) for f in outcome.failures} == {("broken", reason)}
+
+
+def test_memory_does_not_grow_with_the_clip(tmp_path, block_codec, sequence, settings, monkeypatch):
+    monkeypatch.setattr("pvc.evaluation.job.HELD", 0)
+    alive, most = set(), []
+
+    def stream(clip):
+        for frame in clip:
+            mine = frame.clone()
+            alive.add(key := id(mine))
+            weakref.finalize(mine, alive.discard, key)
+            most.append(len(alive))
+            yield mine
+
+    clip, held = sequence("a", mask=False), sequence("a", mask=False)
+    clip.clip = held.clip = clip.clip.repeat(14, 1, 1, 1)[:40]
+    clip.frames = held.frames = 40
+    clip._stream = lambda count: stream(held.clip)
+    one = settings | {"beta": [1e-3]}
+    (record,) = evaluate([block_codec(supports_importance=False)], [clip], PSNR, tmp_path, one).records
+    assert len(most) == 3 * 40 and max(most) < 20
+    monkeypatch.undo()
+    (same,) = evaluate([block_codec(supports_importance=False)], [held], PSNR, tmp_path / "held", one).records
+    assert (record.bits, record.metrics, record.meta) == (same.bits, same.metrics, same.meta)
+
+
+def test_encoding_time_is_not_reading_time(tmp_path, block_codec, sequence, settings, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("pvc.evaluation.job.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("pvc.evaluation.job.HELD", 0)
+
+    class Slow(block_codec):
+        def encode_frames(self, *args, **rest):
+            for chunk in super().encode_frames(*args, **rest):
+                clock[0] += 1
+                yield chunk
+
+        def decode_frames(self, data):
+            for frame in super().decode_frames(data):
+                clock[0] += 10
+                yield frame
+
+    clip = sequence("a", mask=False)
+    pixels = clip.clip
+
+    def stream(count):
+        for frame in pixels:
+            clock[0] += 1000
+            yield frame
+
+    clip._stream = stream
+    (record, *_) = evaluate([Slow()], [clip], PSNR, tmp_path, settings).records
+    assert (record.encode_seconds, record.decode_seconds) == (4, 30)  # the header and three frames; three frames
+
+
+def test_a_metric_that_was_missing_is_measured_once_it_can_be(tmp_path, block_codec, sequence, settings):
+    class Distance(Metric):
+        names, weights = ("distance",), None
+
+        def missing(self):
+            return None if self.weights else "weights file distance.pt is missing"
+
+        def start(self):
+            return self
+
+        def add(self, *_):
+            pass
+
+        def scores(self):
+            return Scores({"distance": 1.0}) if self.weights else Scores(unavailable={"distance": self.missing()})
+
+        def close(self):
+            pass
+
+    distance, few = Distance(), settings | {"u_alpha": [1.0]}
+    first = evaluate([block_codec()], [sequence("a")], [*PSNR, distance], tmp_path, few)
+    assert first.records[0].meta["missing"] == ["distance"] and "distance" not in first.records[0].metrics
+    again = evaluate([block_codec()], [sequence("a")], [*PSNR, distance], tmp_path, few)
+    assert (again.run, again.reused) == (0, 4)
+    Distance.weights = "there"
+    now = evaluate([block_codec()], [sequence("a")], [*PSNR, distance], tmp_path, few)
+    assert (now.run, now.reused) == (4, 0) and all(r.metrics["distance"] == 1 for r in now.records)
+    assert len(now.records) == len(RecordFile(tmp_path / "results.jsonl").load()) == 4
+    Distance.weights = None
+    assert evaluate([block_codec()], [sequence("a")], [*PSNR, distance], tmp_path, few).reused == 4
 
 
 def test_damaged_result_file_names_its_line(tmp_path):

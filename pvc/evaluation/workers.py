@@ -1,0 +1,183 @@
+"""Work spread over processes, of which one may die without taking the others along."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+import torch
+
+from pvc.errors import ConfigError, PvcError
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+_GRACE = 3.0
+"""Seconds that a process gets to clean up when it is to stop."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What came of an item instead of a result, and why, in one line."""
+
+    reason: str
+
+
+class Workers:
+    """``count`` processes that each hold a copy of ``bench``; with one, this process does the work itself.
+
+    Every process computes with one thread, so that results do not depend on how many there are. A context manager: on
+    leaving it no process is left, whatever it was doing.
+
+    Args:
+        count: Processes, >= 1.
+        bench: What the work is done with; pickled, so that each process has its own.
+    """
+
+    def __init__(self, count: int, bench: Any):
+        self._count, self._bench = count, bench
+        self._packed: bytes | None = None
+        self._workers: list[_Worker] = []
+        self._threads = torch.get_num_threads()
+
+    def __enter__(self) -> "Workers":
+        torch.set_num_threads(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._threads)
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.stop()
+        self._workers = []
+
+    def map(self, work: Callable[[Any, Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | Failed]]:
+        """``(item, work(bench, item))`` of each item, as they finish; they are begun in their order.
+
+        An exception, or the death of the process, is that item's :class:`Failed`; ``work`` is a function that can be
+        imported by its name.
+        """
+        if self._count == 1:
+            for item in items:
+                yield item, _attempt(work, self._bench, item)
+            return
+        waiting, busy = deque(items), {}
+        while len(self._workers) < min(self._count, len(items)):
+            self._workers.append(self._start())
+        idle = list(self._workers)
+        while waiting or busy:
+            while waiting and idle:
+                worker, item = idle.pop(), waiting.popleft()
+                worker.pipe.send_bytes(pickle.dumps((work, item)))
+                busy[worker.pipe] = worker, item
+            for pipe in wait(list(busy)):
+                worker, item = busy.pop(pipe)
+                try:
+                    result = pickle.loads(pipe.recv_bytes())
+                except (EOFError, OSError):
+                    result = Failed(worker.death())
+                    fresh = self._start()
+                    self._workers[self._workers.index(worker)] = worker = fresh
+                idle.append(worker)
+                yield item, result
+
+    def _start(self) -> "_Worker":
+        if self._packed is None:
+            self._packed = pickle.dumps(self._bench)
+        return _Worker(self._packed)
+
+
+def worker_count(jobs: int | None, device: str = "cpu") -> int:
+    """How many jobs run at the same time: ``jobs``, or None for one a usable core, and one alone on a GPU.
+
+    Raises:
+        ConfigError: it is less than one.
+    """
+    if jobs is None and not device.startswith("cpu"):
+        return 1
+    if jobs is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not isinstance(jobs, int) or jobs < 1:
+        raise ConfigError(f"jobs={jobs} is no number of jobs; give 1 or more, or null for one a core")
+    return jobs
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self, bench: bytes):
+        # Forking this process would copy locks that its threads hold; so a server is forked that has no threads.
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if hasattr(context, "set_forkserver_preload"):
+            context.set_forkserver_preload(["pvc.evaluation.job"])
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, bench), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def death(self) -> str:
+        """What became of a process that went away while it worked."""
+        self.process.join()
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            memory = "; the machine may have run out of memory: try fewer jobs" if name == "SIGKILL" else ""
+            return f"its process was ended by {name}{memory}"
+        return f"its process ended with exit code {code}"
+
+    def stop(self) -> None:
+        """Wait until the process has ended; kill it if that takes long."""
+        self.process.join(_GRACE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.pipe.close()
+
+
+def _serve(pipe: Connection, packed: bytes) -> None:
+    """The life of a process: one item after the other until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to hear
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # temporary files are removed on the way out
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    bench = pickle.loads(packed)
+    while True:
+        try:
+            data = pipe.recv_bytes()
+        except EOFError:
+            return
+        result = _attempt(_unpacked, bench, data)
+        try:
+            pipe.send_bytes(pickle.dumps(result))
+        except OSError:
+            return
+
+
+def _unpacked(bench: Any, data: bytes) -> Any:
+    work, item = pickle.loads(data)
+    return work(bench, item)
+
+
+def _attempt(work: Callable[[Any, Item], Result], bench: Any, item: Item) -> Result | Failed:
+    try:
+        return work(bench, item)
+    except PvcError as error:
+        return Failed(" ".join(str(error).split()))
+    except Exception as error:  # a bug or a library's own error: worth a traceback, but not the other jobs
+        traceback.print_exc()
+        return Failed(" ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def _end_with_parent() -> None:
+    """Stop this process when the one that started it is gone, even by ``kill -9``."""
+    wait([multiprocessing.parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)

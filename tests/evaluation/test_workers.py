@@ -1,0 +1,82 @@
+"""Jobs in several processes: the same results as in one, and a process that dies costs its own job only."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from pvc.codecs import load_codec
+from pvc.data.clips import ClipFolder
+from pvc.errors import VideoError
+from pvc.evaluation import evaluate
+from pvc.evaluation.workers import Failed, Workers, worker_count
+from pvc.metrics import load_metrics
+from pvc.video import write_clip
+
+
+def square(bench: dict, item: int) -> int:
+    """What the processes are to do; it goes wrong in several ways."""
+    if item == bench.get("killed"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if item == bench.get("refused"):
+        raise VideoError("no such\nclip")
+    if item == bench.get("bug"):
+        raise ZeroDivisionError("oops")
+    if item == bench.get("endless"):
+        Path(bench["file"]).write_text(str(os.getpid()))
+        time.sleep(600)
+    return item**2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_item_gets_its_result_or_its_reason(count, capfd):
+    with Workers(count, {"refused": 3, "bug": 5}) as workers:
+        results = dict(workers.map(square, range(7)))
+        assert dict(workers.map(square, [8])) == {8: 64}
+    expected = {i: i**2 for i in range(7)} | {3: Failed("no such clip"), 5: Failed("ZeroDivisionError: oops")}
+    assert results == expected
+    assert "Traceback" in capfd.readouterr().err  # a bug can be found
+
+
+def test_a_killed_process_is_one_failed_item():
+    with Workers(2, {"killed": 2}) as workers:
+        results = dict(workers.map(square, range(6)))
+    assert "SIGKILL" in results.pop(2).reason
+    assert results == {i: i**2 for i in (0, 1, 3, 4, 5)}
+
+
+def test_leaving_stops_what_is_running(tmp_path):
+    file = tmp_path / "pid"
+    with pytest.raises(KeyboardInterrupt), Workers(2, {"endless": 0, "file": str(file)}) as workers:
+        for item, _ in workers.map(square, range(3)):
+            while item == 2 and not (file.exists() and file.read_text()):
+                time.sleep(0.05)
+            if item == 2:
+                raise KeyboardInterrupt
+    assert not psutil.pid_exists(int(file.read_text()))
+
+
+def test_number_of_jobs():
+    assert worker_count(3) == 3 and worker_count(3, "cuda:1") == 3
+    assert worker_count(None) == len(os.sched_getaffinity(0))
+    assert worker_count(None, "cuda") == 1
+
+
+def test_results_do_not_depend_on_the_number_of_jobs(tmp_path):
+    generator = torch.Generator().manual_seed(1)
+    (tmp_path / "clips").mkdir()
+    for name in ("one", "two"):
+        clip = (torch.rand(1, 3, 48, 64, generator=generator) * 255).byte().expand(4, -1, -1, -1)
+        write_clip(tmp_path / "clips" / f"{name}.mkv", clip.contiguous(), 25)
+    clips = ClipFolder(tmp_path / "clips").eval()
+    codecs, metrics = [load_codec("x264"), load_codec("x265")], load_metrics(["psnr", "ms_ssim"])
+    settings = {"gop": 12, "crf": [25, 35], "frames": None}
+    outcomes = [
+        evaluate(codecs, clips, metrics, tmp_path / str(jobs), settings | {"jobs": jobs}).records for jobs in (1, 2)
+    ]
+    one, two = ([(r.job, r.bits, r.metrics, r.meta) for r in records] for records in outcomes)
+    assert one == two and len(one) == 8
