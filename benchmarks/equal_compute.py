@@ -41,13 +41,16 @@ def train(name: str, overrides: list[str], args: argparse.Namespace, cores: list
 def main() -> None:
     """Train, code, write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="folder of training clips")
+    parser.add_argument("--data", help="folder of training clips; without it nothing is run")
     parser.add_argument("--minutes", type=int, default=10, help="training time of each (default: 10)")
     parser.add_argument("--width", type=int, default=48, help="width of the paper's network (default: 48)")
     parser.add_argument("--latent", type=int, default=64, help="latents of the paper's network (default: 64)")
     parser.add_argument("--frames", type=int, default=12, help="frames of each scene to code (default: 12, one GOP)")
     parser.add_argument("--work", type=Path, default=Path("runs/equal-compute"), help="where the runs go")
     args = parser.parse_args()
+    if args.data is None:
+        print("nothing is run without --data DIR, a folder of training clips")
+        return
     cores = sorted(os.sched_getaffinity(0))
     half = max(1, len(cores) // 2)
     networks = {

@@ -55,11 +55,11 @@ def quality_at(records: list[Record], rate: float) -> float | None:
 
 def quality_table(records: list[Record]) -> str:
     """Markdown: PSNR at ``RATE`` of each codec without ROI on each sequence."""
-    codecs = list(dict.fromkeys(r.codec for r in records if r.u_alpha in (None, 1.0)))
+    codecs = sorted({r.codec for r in records if r.u_alpha in (None, 1.0)}, key=lambda c: (not c.startswith("x26"), c))
     lines = [f"PSNR in dB at {RATE} bits per pixel, without ROI (alpha = 1), interpolated in log-rate between measured"]
     lines += ["points; a dash: the codec has no point on one side of that rate.", ""]
     lines += ["| sequence | " + " | ".join(codecs) + " |", "|---|" + "---:|" * len(codecs)]
-    for sequence in dict.fromkeys(r.sequence for r in records):
+    for sequence in sorted({r.sequence for r in records}):
         row = []
         for codec in codecs:
             own = [r for r in records if r.codec == codec and r.sequence == sequence and r.u_alpha in (None, 1.0)]
