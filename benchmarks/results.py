@@ -1,9 +1,10 @@
 """The published results of the released checkpoints: runs `pvc eval` and writes docs/results/ from what it measured.
 
-    python benchmarks/results.py --davis DIR --clips DIR [--frames 12] [--work runs/results]
+    python benchmarks/results.py --davis DIR --clips DIR --cpvc_table1 DIR [--frames 12] [--work runs/results]
 
-DIR are DAVIS 2016 in its public layout (480p, val) and a folder of evaluation clips without masks. An interrupted run
-goes on where it was. Nothing in docs/results/ is typed by hand.
+DIR are DAVIS 2016 in its public layout (480p, val), a folder of evaluation clips without masks, and a folder with the
+HEVC test sequences that there are, for the CPVC paper's comparison of anchors. An interrupted run goes on where it was.
+Nothing in docs/results/ is typed by hand.
 """
 
 import argparse
@@ -40,6 +41,7 @@ SETS = {
         "data.source.fps=50",
         "u_alpha=[1.0]",
     ],
+    "cpvc_table1": ["experiment=cpvc_table1"],
 }
 KEPT = ("bd_rate.md", "bd_rate.csv", "bd_rate.json", "results.jsonl", "roi_tradeoff.png", "rd_*.png")
 RATE = 0.3  # bits per pixel of the quality table
@@ -74,7 +76,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", help="DAVIS 2016")
     parser.add_argument("--clips", help="folder of clips without masks")
-    parser.add_argument("--frames", type=int, default=12, help="frames of each sequence (default: 12, one GOP)")
+    parser.add_argument("--cpvc_table1", help="folder with HEVC test sequences")
+    parser.add_argument("--frames", type=int, default=12, help="frames of each sequence of the first two (default: 12)")
     parser.add_argument("--work", type=Path, default=Path("runs/results"), help="where the evaluation works")
     args = parser.parse_args()
     for name, overrides in SETS.items():
@@ -82,7 +85,9 @@ def main() -> None:
         if root is None:
             continue
         work, page = args.work / name, DOCS / name
-        command = ["eval", *overrides, *COMMON, f"frames={args.frames}", f"data.root={root}", f"out={work}"]
+        models = any("ssf-tiny" in override for override in overrides)
+        common = [*COMMON, f"frames={args.frames}"] if models else []
+        command = ["eval", *overrides, *common, f"data.root={root}", f"out={work}"]
         subprocess.run([sys.executable, "-m", "pvc.cli", *command], check=True)
         page.mkdir(parents=True, exist_ok=True)
         for old in page.iterdir():
@@ -90,7 +95,8 @@ def main() -> None:
         for pattern in KEPT:
             for file in work.glob(pattern):
                 shutil.copy(file, page)
-        (page / "quality.md").write_text(quality_table(load_runs([work])))
+        if models:
+            (page / "quality.md").write_text(quality_table(load_runs([work])))
         shown = [a if "root=" not in a else "data.root=DIR" for a in command if not a.startswith("out=")]
         (page / "command.txt").write_text("pvc " + " ".join(f"'{a}'" if "[" in a else a for a in shown) + " out=OUT\n")
 
