@@ -100,8 +100,6 @@ def _check_options(args: argparse.Namespace) -> None:
     else:
         if args.crf is not None:
             raise ConfigError("--crf needs --codec; the rate of a model is set by --beta")
-        if args.beta is None:
-            raise ConfigError("--model needs --beta, such as --beta 1e-3")
         if Path(args.output).suffix.lower() != ".pvc":
             raise ConfigError(f"{args.output}: a model writes .pvc streams; name the file OUT.pvc")
     if args.alpha not in (None, 1) and args.importance is None:
@@ -228,7 +226,10 @@ def _encode_neural(args: argparse.Namespace, reader: VideoReader) -> None:
         raise ConfigError(f"{codec.name} takes no importance map; use a model with ROI, or leave --importance out")
     count, shape = _count(args, reader), (reader.info.height, reader.info.width)
     alpha, maps = _importance(args, shape, count)
-    point = {"beta": args.beta, "alpha": alpha}
+    beta = args.beta
+    if beta is None and (codec.betas is None or len(codec.betas) > 1):
+        raise ConfigError(f"--model {args.model} codes at several rates; give --beta, such as --beta 1e-3")
+    point = {"beta": codec.betas[0] if beta is None else beta, "alpha": alpha}
     parts = codec.encode_frames(
         _frames(reader, args.input, count), point, maps, fps=reader.info.fps, count=count, size=shape
     )

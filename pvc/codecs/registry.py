@@ -41,10 +41,20 @@ def load_codec(name: str, gop: int = 12, device: str = "cpu", weights_dir: str |
         raise ConfigError(f"no codec is called {name!r} (codecs: {', '.join(codec_names())}), and {error}") from None
     from pvc.codecs.neural import NeuralCodec  # only here: anchors alone need no model code
 
+    _check_device(device)
     codec = NeuralCodec(checkpoints, device=device, gop=gop)
     hashes = {path.stem: _sha256(path) for path in checkpoints}
     codec.meta = {**getattr(codec, "meta", {}), "gop": gop, "device": device, "checkpoints": hashes}
     return codec
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        raise ConfigError(f"device={device} cannot be used: {str(error).splitlines()[0]}") from None
 
 
 def _configured(file: Path, device: str, **settings: str | int) -> Codec:

@@ -115,6 +115,8 @@ class Hyperprior(nn.Module):
 
     def _level_to_scale(self, level: Tensor) -> Tensor:
         level = self.bound(level)
+        if self.log_scale and not self.training:
+            level = torch.round(level)  # the density that the coder's table holds
         return SCALE_MIN * torch.exp(LOG_STEP * level.clamp(max=SCALE_LEVELS - 1)) if self.log_scale else level
 
     def forward(

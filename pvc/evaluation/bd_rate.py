@@ -37,7 +37,7 @@ class Settings:
     def __post_init__(self):
         if self.method not in METHODS:
             raise ConfigError(f"bd.method={self.method!r} is unknown; use one of {', '.join(METHODS)}")
-        if not 0 < self.min_overlap <= 1:
+        if not isinstance(self.min_overlap, int | float) or not 0 < self.min_overlap <= 1:
             raise ConfigError(f"bd.min_overlap={self.min_overlap} lies outside (0, 1]")
 
     def __str__(self) -> str:

@@ -123,8 +123,15 @@ class _Ground:
         jobs = [*self.records, *self.failures]
         self.keys = [*curve_keys(jobs), *self.published]
         self.sequences = list(dict.fromkeys(job.sequence for job in jobs))
-        metrics = {m for r in self.records for m in (*r.metrics, *r.meta.get("unavailable", {}))}
+        metrics = {m for r in self.records for m in r.metrics}
+        metrics |= {m for r in self.records for m in r.meta.get("unavailable", {}) if self._makes_sense(m)}
         self.metrics = in_order(metrics or {m for c in self.published.values() for m in c.curves})
+
+    def _makes_sense(self, metric: str) -> bool:
+        """Whether there could be a value: regions need a mask on any sequence."""
+        clips = [r.meta.get("made_by", {}).get("clip", {}) for r in self.records]
+        without = bool(clips) and all("mask_sha256" in c and c["mask_sha256"] is None for c in clips)
+        return not (without and metric.endswith(("_roi", "_bg")))
 
     def rows(self, anchor: CurveKey, key: CurveKey, metric: str, settings: Settings | None) -> list[Row]:
         """The rows of one comparison."""

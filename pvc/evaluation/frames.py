@@ -35,12 +35,11 @@ def save(out: Path, record: Record, decoded: Tensor) -> None:
 
 
 def save_reference(out: Path, dataset: str, sequence: str, frame: Tensor, mask: Tensor | None) -> None:
-    """Keep the middle frame (uint8 ``[3, H, W]``) of a sequence and its mask (``[1, H, W]``), once."""
+    """Keep the middle frame (uint8 ``[3, H, W]``) of a sequence and its mask (``[1, H, W]``)."""
     where = _folder(out, dataset, sequence)
-    if not (where / "reference.png").exists():
-        if mask is not None:
-            _write((mask * 255).round().byte(), where / "mask.png")
-        _write(frame, where / "reference.png")
+    if mask is not None:
+        _write((mask * 255).round().byte(), where / "mask.png")
+    _write(frame, where / "reference.png")
 
 
 def _folder(out: Path, dataset: str, sequence: str) -> Path:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pvc.codecs import Codec, Point
 from pvc.data import Sequence as Clip
-from pvc.errors import BitstreamError
+from pvc.errors import BitstreamError, ConfigError
 from pvc.evaluation import frames
 from pvc.evaluation.records import Record, point_label
 from pvc.importance import check_map, u_from_alpha, weighted_mask
@@ -49,6 +49,7 @@ class Bench:
         clips: The sequences. counts: How many of each one's first frames are used.
         metrics: What is measured.
         out: The folder that pictures go to.
+        require: Values without which a job counts as failed.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class Bench:
         counts: Sequence[int],
         metrics: Sequence[Metric],
         out: Path,
+        require: Sequence[str] = (),
     ):
         self._codecs: dict[str, Callable[[], Codec]] = {codec.name: partial(_same, codec) for codec in codecs}
         self._clips, self._counts, self._metrics, self._out = clips, counts, metrics, out
+        self._require = list(require)
         self._missing = sorted(check_available(metrics))
         self._codec: tuple[str, Codec] | None = None
         self._footage: tuple[int, Footage] | None = None
@@ -70,7 +73,7 @@ class Bench:
         return {**vars(self), "_codecs": packed, "_codec": None, "_footage": None}
 
     def identify(self, index: int) -> dict[str, Any]:
-        """What tells clip ``index`` from any other: number and SHA-256 of its frames and of its mask.
+        """What tells clip ``index`` from any other: number, rate and SHA-256 of its frames, SHA-256 of its mask.
 
         Keeps the middle frame as a picture, too.
 
@@ -90,6 +93,7 @@ class Bench:
                 frames.save_reference(self._out, clip.dataset, clip.name, frame, m)
         return {
             "frames": footage.count,
+            "fps": float(clip.fps),
             "sha256": pixels.hexdigest(),
             "mask_sha256": None if masks is None else mask.hexdigest(),
         }
@@ -114,6 +118,10 @@ class Bench:
         decoded = decoding.over(lambda: codec.decode_frames(data))
         where = f"{codec.name} at {point_label(job.point)} on {clip.name}"
         scores, middle = _compare(self._metrics, footage, decoded, where)
+        for name in self._require:
+            if name not in scores.values:
+                reason = scores.unavailable.get(name, "no metric gives it")
+                raise ConfigError(f"{where}: {name} is required and has no value: {reason}")
         bits = 8 * len(data)
         record = Record(
             codec=codec.name,

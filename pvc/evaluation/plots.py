@@ -131,6 +131,8 @@ def tradeoff(rows: Sequence[Row], baseline: str, keys: Iterable[CurveKey], out: 
             counts = sorted({f"{n}" if n == m else f"{n} of {m}" for _, _, n, m in found.values()})
             axes.set_title(
                 f"ROI against background, relative to {baseline}\n{dataset}, mean over {' / '.join(counts)} sequences"
+                if counts != ["1"]
+                else f"ROI against background, relative to {baseline}\n{dataset}, one sequence"
             )
         style.legend_below(figure, grid[0])
         figure.savefig(path)

@@ -12,6 +12,11 @@ from pvc.codecs import Point
 from pvc.errors import ConfigError
 from pvc.importance import u_from_alpha
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
+
 
 @dataclass
 class Record:
@@ -143,6 +148,8 @@ class RecordFile:
                 raise ValueError(f"metric {name} is {value}; a record holds finite numbers")
         line = json.dumps(asdict(record), allow_nan=False) + "\n"
         with open(self.path, "ab+") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)  # another run may write to the same folder
             file.truncate(_end_of_lines(file))
             file.write(line.encode())
             file.flush()

@@ -90,7 +90,8 @@ def evaluate(
         raise DataError("the data set has no sequence to evaluate; check data and sequences")
     outcome = Outcome()
     asked = _asked(codecs, clips, settings, outcome)
-    bench = Bench(codecs, clips, [_frames(clip, settings.get("frames"), outcome) for clip in clips], metrics, out)
+    counts = [_frames(clip, settings.get("frames"), outcome) for clip in clips]
+    bench = Bench(codecs, clips, counts, metrics, out, settings.get("require") or ())
     count = worker_count(settings.get("jobs", 1), settings.get("device", "cpu"))
     out.mkdir(parents=True, exist_ok=True)
     file = RecordFile(out / "results.jsonl")
@@ -142,8 +143,8 @@ def _asked(
 
 def _frames(clip: Clip, wanted: int | None, outcome: Outcome) -> int:
     """How many frames of ``clip`` are used."""
-    if wanted is not None and wanted < 1:
-        raise ConfigError(f"frames={wanted} is too few; a clip has at least one frame")
+    if wanted is not None and (not isinstance(wanted, int) or wanted < 1):
+        raise ConfigError(f"frames={wanted} is no number of frames; give 1 or more, or null for all")
     if wanted is not None and wanted > clip.frames:
         outcome.note(f"{clip.name} has {clip.frames} frames; all of them are used instead of {wanted}")
     return clip.frames if wanted is None else min(wanted, clip.frames)

@@ -251,7 +251,8 @@ def show(rows: Sequence[Row], console: Console | None = None) -> None:
         for label, line in block.lines:
             table.add_row(Text(label), *map(_coloured, line))
         console.print(f"\n{block.title}", style="bold", markup=False, highlight=False, soft_wrap=True)
-        console.print(table)
+        width = max(console.width, console.measure(table, options=console.options.update(max_width=1000)).maximum)
+        console.print(table, width=width, crop=False, no_wrap=True, overflow="ignore")
         for reason in block.reasons:
             console.print(f"  {reason}", style="dim", markup=False, highlight=False)
 

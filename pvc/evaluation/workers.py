@@ -76,6 +76,8 @@ class Workers:
         while waiting or busy:
             while waiting and idle:
                 worker, item = idle.pop(), waiting.popleft()
+                if not worker.process.is_alive():  # died while it had nothing to do
+                    worker = self._replace(worker)
                 worker.pipe.send_bytes(pickle.dumps((work, item)))
                 busy[worker.pipe] = worker, item
             for pipe in wait(list(busy)):
@@ -84,10 +86,14 @@ class Workers:
                     result = pickle.loads(pipe.recv_bytes())
                 except (EOFError, OSError):
                     result = Failed(worker.death())
-                    fresh = self._start()
-                    self._workers[self._workers.index(worker)] = worker = fresh
+                    worker = self._replace(worker)
                 idle.append(worker)
                 yield item, result
+
+    def _replace(self, worker: "_Worker") -> "_Worker":
+        fresh = self._start()
+        self._workers[self._workers.index(worker)] = fresh
+        return fresh
 
     def _start(self) -> "_Worker":
         if self._packed is None:

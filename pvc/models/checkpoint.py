@@ -53,9 +53,12 @@ def read_model_info(path: str | Path) -> dict:
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint."""
-    with safe_open(path, "pt") as file:
-        return {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+    """The tensors of a checkpoint. Raises ``CheckpointError`` where it cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}") from None
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> ScaleSpaceFlow:

@@ -1,7 +1,10 @@
 """Start a model from the weights of a simpler one."""
 
 import math
+import re
 from pathlib import Path
+from pickle import UnpicklingError
+from zipfile import BadZipFile
 
 import torch
 from torch import Tensor
@@ -12,6 +15,15 @@ from pvc.models.ssf import ScaleSpaceFlow
 
 # What a multi-rate or ROI model has and a single-rate SSF has not; all of it starts without effect.
 _ADDED = (".scale", ".shift", ".mask.weight", ".rate")
+# Parameters of factorised densities in files of older CompressAI releases, and what they are called now.
+_OLD_NAMES, _NEW_NAMES = (
+    re.compile(r"\._(matrix|bias|factor)(\d)$"),
+    {
+        "matrix": "matrices",
+        "bias": "biases",
+        "factor": "factors",
+    },
+)
 _CONSTANT = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table", "bound", "scale_bound", "target")
 
 
@@ -30,8 +42,7 @@ def warm_start(model: ScaleSpaceFlow, path: str | Path) -> None:
     if path.suffix == ".safetensors":
         state = load_state(path)
     else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = from_compressai(state.get("state_dict", state))
+        state = from_compressai(_load_theirs(path))
     # a conditioned checkpoint is taken over whole, its conditions too; any other leaves them as they were made
     whole = any(k.endswith(_ADDED) for k in state)
     source = _ordered(state, whole)
@@ -45,6 +56,19 @@ def warm_start(model: ScaleSpaceFlow, path: str | Path) -> None:
             target[key].copy_(tensor)
     if path.suffix == ".safetensors":
         _match_rate(model, read_model_info(path)["config"]["beta"], path)
+
+
+def _load_theirs(path: Path) -> dict[str, Tensor]:
+    """The state in a file that torch wrote."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return state.get("state_dict", state)
+    except (OSError, RuntimeError, EOFError, AttributeError, UnpicklingError, BadZipFile) as error:
+        what = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint ({what}); give a file that pvc train has written, or one of "
+            "CompressAI's ssf2020"
+        ) from None
 
 
 def _match_rate(model: ScaleSpaceFlow, beta: float, path: Path) -> None:
@@ -113,6 +137,7 @@ def from_compressai(state: dict[str, Tensor]) -> dict[str, Tensor]:
         new = key
         for old, name in (rename | parts).items():
             new = new.replace(old, name)
+        new = _OLD_NAMES.sub(lambda found: f".{_NEW_NAMES[found[1]]}.{found[2]}", new)
         out[new] = tensor.clone()
     unit = torch.tensor([128.0, 128.0, 3.0])
     last = "motion.decoder.layers.6"

@@ -47,6 +47,8 @@ class CodecModule(LightningModule):
         seed: int = 0,
     ):
         super().__init__()
+        if not gamma > 0:
+            raise ConfigError(f"training.gamma={gamma} is out of range; give a number above 0 (3 in the paper)")
         self.model, self.loss = model, loss
         self._optimizer, self._scheduler = optimizer, scheduler
         self.gamma, self.u_alpha, self.whole_share = gamma, u_alpha, whole_share

@@ -27,6 +27,17 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def _check_readable(path: Path) -> None:
+    """Raise ``CheckpointError`` for a damaged checkpoint; Lightning's own errors do not name the file."""
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # whatever reading damaged bytes leads to
+        what = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise CheckpointError(
+            f"{path} is damaged ({what}); delete it and run the same command again, which goes on from the one before"
+        ) from None
+
+
 def train(cfg: DictConfig, out: Path) -> Path:
     """Run the training that ``cfg`` (``configs/train.yaml``) describes in the folder ``out``.
 
@@ -46,6 +57,8 @@ def train(cfg: DictConfig, out: Path) -> Path:
         raise ConfigError(
             f"{out} already holds a run ({newest.name}); give resume=true to go on with it, or another out"
         )
+    if newest:
+        _check_readable(newest)
     model = instantiate(cfg.model)
     if cfg.warm_start and not newest:
         warm_start(model, _start_file(cfg.warm_start))

@@ -18,8 +18,7 @@ def full(beta: float, n: int = 1) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_mr_md_ssf_starts_as_the_ssf_it_continues_bit_for_bit(kind, clip, tmp_path):
-    ssf = make(kind, beta=4e-4)
-    save_model(ssf, tmp_path / "ssf.safetensors")
+    save_model(wake(make(kind, beta=4e-4)), tmp_path / "ssf.safetensors")
     ssf = load_model(tmp_path / "ssf.safetensors")
     model = make(kind, seed=5, multirate=True, roi=True, beta=4e-4)
     warm_start(model, tmp_path / "ssf.safetensors")
@@ -31,6 +30,8 @@ def test_mr_md_ssf_starts_as_the_ssf_it_continues_bit_for_bit(kind, clip, tmp_pa
             got = model(clip, full(beta), torch.ones(1, 3, 1, 72, 104))
             assert torch.equal(got.x_hat, expected.x_hat)
             assert torch.equal(got.bits, expected.bits)
+        model.intra.encoder.mask.weight.normal_(std=0.02)
+        assert not torch.equal(model(clip, full(4e-4), torch.ones(1, 3, 1, 72, 104)).x_hat, expected.x_hat)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -148,7 +149,11 @@ def test_weights_of_compressai_are_converted_to_pixels(tmp_path):
         theirs.motion_decoder[6].weight.mul_(0.05)  # motion of a few pixels instead of half the frame
         for p in theirs.res_hyperprior.parameters():
             p.add_(0.01)
-    torch.save(theirs.state_dict(), tmp_path / "ssf2020.pth.tar")
+    old_names = {"matrices.": "_matrix", "biases.": "_bias", "factors.": "_factor"}  # as in the published files
+    state = theirs.state_dict()
+    for new, old in old_names.items():
+        state = {k.replace(new, old): v for k, v in state.items()}
+    torch.save(state, tmp_path / "ssf2020.pth.tar")
     ours = ScaleSpaceFlow().eval()
     warm_start(ours, tmp_path / "ssf2020.pth.tar")
     frames = torch.rand(1, 2, 3, 256, 256)
@@ -160,5 +165,15 @@ def test_weights_of_compressai_are_converted_to_pixels(tmp_path):
         prediction, _ = ours.predict(x_hat, ours.motion.decoder(ours.motion.encoder(frames.flatten(1, 2))))
     assert torch.allclose(coded.x_hat[:, 0], x_hat, atol=1e-4)
     assert torch.allclose(prediction, expected, atol=1e-3)
+    for theirs_part, part in (("img", ours.intra), ("res", ours.residual), ("motion", ours.motion)):
+        factor = getattr(theirs, f"{theirs_part}_hyperprior").entropy_bottleneck.factors[0]
+        assert torch.equal(part.prior.factorized.factors[0], factor)
     with pytest.raises(CheckpointError, match="ssf2020"):
         from_compressai({})
+
+
+@pytest.mark.parametrize("name", ["broken.safetensors", "broken.pth.tar"])
+def test_a_damaged_file_to_start_from_is_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match=rf"{name} cannot be read as a checkpoint"):
+        warm_start(make("conv"), tmp_path / name)
