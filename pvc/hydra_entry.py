@@ -27,20 +27,27 @@ def hydra_entry(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        traceback_wanted = bool(os.environ.get("HYDRA_FULL_ERROR"))
+
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> Any:
             if _is_sweep():  # the launcher brings the error back from where it ran
                 _check_experiment(cfg, config_name)
                 return task(cfg)
-            with one_line_errors():
-                _check_experiment(cfg, config_name)
-                return task(cfg)
+            try:
+                with one_line_errors():
+                    _check_experiment(cfg, config_name)
+                    return task(cfg)
+            except (HydraException, OmegaConfBaseException) as error:  # Hydra would print a line of its own before it
+                if traceback_wanted:
+                    raise
+                fail(_message(error, config_name))
 
         entry = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(guarded)
 
         @functools.wraps(task)
         def main() -> None:
-            if os.environ.get("HYDRA_FULL_ERROR"):
+            if traceback_wanted:
                 return entry()
             os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting with 1
             try:
@@ -86,5 +93,7 @@ def _message(error: BaseException, config_name: str) -> str:
         cause = cause.__cause__
     if found := re.match(r"In 'experiment/(.+)': Could not override '(.+?)'", str(error)):
         return f"experiment={found[1]} is not for pvc {config_name}, which has no {found[2]}; choose one of its own"
+    if found := re.match(r"Missing mandatory value: (\S+)", str(error)):
+        return f"{found[1]} is missing; give {found[1]}=VALUE"
     lines = [line for line in str(error).splitlines() if not line.strip().startswith(("full_key:", "object_type="))]
     return " ".join(lines)

@@ -77,7 +77,6 @@ X265 = ["encode", "in.mkv", "-o", "out.mp4", "--codec", "x265", "--crf", "32"]
         ([*ENCODE, "--codec", "x264"], "not allowed with argument --model"),
         ([*ENCODE, "--gop", "0"], "above 0"),
         ([*ENCODE, "--size", "416"], "416x240"),
-        (ENCODE[:-2], "--beta"),
         ([*ENCODE, "--crf", "30"], "--crf needs --codec"),
         ([*ENCODE, "--alpha", "26.5"], "needs --importance"),
         ([*ENCODE, "-o", "out.mp4"], ".pvc"),

@@ -48,6 +48,14 @@ def refused(*args: str, capsys) -> str:
     return line
 
 
+def test_only_a_model_of_several_rates_needs_a_beta(clip, model, capsys):
+    said = refused("encode", "in.mkv", "-o", "out.pvc", "--model", model, capsys=capsys)
+    assert "codes at several rates; give --beta" in said and not Path("out.pvc").exists()
+    main(["encode", "in.mkv", "-o", "one.pvc", "--model", "ssf-tiny-4e-4", "--frames", "2"])
+    main(["encode", "in.mkv", "-o", "same.pvc", "--model", "ssf-tiny-4e-4", "--frames", "2", "--beta", "4e-4"])
+    assert Path("one.pvc").read_bytes() == Path("same.pvc").read_bytes()
+
+
 @pytest.mark.parametrize("codec", ["x264", "x265", "svtav1"])
 def test_an_ordinary_codec_writes_a_video_of_the_same_size_rate_and_length(codec, clip):
     main(["encode", "in.mkv", "-o", "out.mp4", "--codec", codec, "--crf", "20"])

@@ -62,8 +62,13 @@ class ClipDataModule(LightningDataModule):
         on_error: str = "raise",
     ) -> None:
         super().__init__()
-        if batch_size < 1 or workers < 0 or (val_frames is not None and val_frames < 1):
-            raise ConfigError(f"batch_size = {batch_size}, workers = {workers}, val_frames = {val_frames}: too small")
+        for key, value, least in (
+            ("batch_size", batch_size, 1),
+            ("workers", workers, 0),
+            ("val_frames", val_frames, 1),
+        ):
+            if value is not None and value < least:
+                raise ConfigError(f"data.{key}={value} is too small; give {least} or more")
         self._source, self.root, self.on_error = source, root, on_error
         self.batch_size, self.workers, self.seed, self.val_frames = batch_size, workers, seed, val_frames
         if not isinstance(perlin, PerlinSettings):

@@ -113,7 +113,7 @@ def test_interrupted_run_goes_on_where_it_was(tmp_path, block_codec, sequence, s
     assert strip(RecordFile(path).load()) == strip(whole.records)
 
 
-@pytest.mark.parametrize("change", ["options", "frames", "clip", "mask", "metric", "gop"])
+@pytest.mark.parametrize("change", ["options", "frames", "fps", "clip", "mask", "metric", "gop"])
 def test_results_made_in_another_way_are_not_mixed(tmp_path, block_codec, sequence, settings, change):
     evaluate([block_codec()], [sequence("a")], PSNR, tmp_path, settings)
     before = (tmp_path / "results.jsonl").read_bytes()
@@ -122,6 +122,8 @@ def test_results_made_in_another_way_are_not_mixed(tmp_path, block_codec, sequen
         codec.meta = {"block": 16}
     elif change == "frames":
         settings["frames"] = 2
+    elif change == "fps":
+        clip.fps *= 2
     elif change == "clip":
         clip.clip = 255 - clip.clip
     elif change == "mask":
@@ -160,6 +162,20 @@ def test_without_mask_only_alpha_one_runs_and_it_is_said(tmp_path, block_codec, 
     assert set(outcome.records[0].metrics) == {"psnr"}
     assert outcome.records[0].meta["unavailable"]["psnr_roi"] == "the sequence has no mask"
     assert outcome.notes == ["block was run at u_alpha = 1 only on a, which has no mask"]
+
+
+def test_a_job_without_a_required_value_has_failed(tmp_path, block_codec, sequence, settings):
+    outcome = evaluate(
+        [block_codec()], [sequence("a", mask=False)], PSNR, tmp_path, settings | {"require": ["psnr_roi"]}
+    )
+    assert not outcome.records and outcome.failed == outcome.run + outcome.failed > 0
+    assert "psnr_roi is required and has no value: the sequence has no mask" in outcome.failures[0].reason
+
+
+@pytest.mark.parametrize("frames", [0, 1.5, "abc"])
+def test_numbers_of_frames_that_are_none_are_refused(tmp_path, block_codec, sequence, settings, frames):
+    with pytest.raises(ConfigError, match=f"frames={frames} is no number of frames"):
+        evaluate([block_codec()], [sequence("a")], PSNR, tmp_path, settings | {"frames": frames})
 
 
 def test_shorter_clips_are_used_whole_and_it_is_said(tmp_path, block_codec, sequence, settings):

@@ -39,7 +39,8 @@ def test_every_item_gets_its_result_or_its_reason(count, capfd):
         assert dict(workers.map(square, [8])) == {8: 64}
     expected = {i: i**2 for i in range(7)} | {3: Failed("no such clip"), 5: Failed("ZeroDivisionError: oops")}
     assert results == expected
-    assert "Traceback" in capfd.readouterr().err  # a bug can be found
+    if count == 1:  # other processes write to where the first of them was started
+        assert "Traceback" in capfd.readouterr().err  # a bug can be found
 
 
 def test_a_killed_process_is_one_failed_item():
@@ -47,6 +48,15 @@ def test_a_killed_process_is_one_failed_item():
         results = dict(workers.map(square, range(6)))
     assert "SIGKILL" in results.pop(2).reason
     assert results == {i: i**2 for i in (0, 1, 3, 4, 5)}
+
+
+def test_a_process_that_dies_while_it_waits_costs_nothing():
+    with Workers(2, {}) as workers:
+        assert dict(workers.map(square, range(3))) == {0: 0, 1: 1, 2: 4}
+        for worker in workers._workers:
+            os.kill(worker.process.pid, signal.SIGKILL)
+            worker.process.join()
+        assert dict(workers.map(square, range(4))) == {0: 0, 1: 1, 2: 4, 3: 9}
 
 
 def test_leaving_stops_what_is_running(tmp_path):

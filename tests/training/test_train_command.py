@@ -80,6 +80,36 @@ def test_a_killed_run_resumes_to_the_same_weights(unbroken, tmp_path):
     assert all(torch.equal(got[k], v) for k, v in expected.items())
 
 
+def test_two_processes_train_one_model(tmp_path):
+    """DistributedDataParallel over gloo: one model, one log, one checkpoint."""
+    out = tmp_path / "two"
+    done = run(f"out={out}", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_steps=2")
+    assert done.returncode == 0, done.stderr
+    assert read_model_info(out / "model.safetensors")["meta"]["steps"] == 2
+    assert [p.name for p in (out / "checkpoints").iterdir()] == ["step=2.ckpt"]
+    assert len(list((out / "logs").rglob("metrics.csv"))) == 1
+
+
+def test_a_sweep_trains_every_value_in_a_folder_of_its_own(tmp_path):
+    sweep = ["-m", "experiment=ssf_tiny", "model.beta=1e-4,4e-4", "trainer.max_steps=1", f"out={tmp_path}"]
+    done = subprocess.run(command(*sweep), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    models = sorted(tmp_path.rglob("model.safetensors"))
+    assert [read_model_info(m)["config"]["beta"] for m in models] == [1e-4, 4e-4]
+    assert len({m.parent for m in models}) == 2
+
+
+def test_a_damaged_checkpoint_is_named(unbroken, tmp_path):
+    folder = tmp_path / "damaged" / "checkpoints"
+    folder.mkdir(parents=True)
+    whole = (unbroken / "checkpoints" / "step=6.ckpt").read_bytes()
+    for name, data in (("step=2.ckpt", whole[:5000]), ("step=4.ckpt", b"garbage")):
+        (folder / name).write_bytes(data)
+        done = run(f"out={folder.parent}", "resume=true")
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert f"{name} is damaged" in done.stderr and "delete it" in done.stderr
+
+
 def test_mixed_precision_trains(tmp_path):
     out = tmp_path / "mixed"
     done = run(
