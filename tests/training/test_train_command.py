@@ -91,7 +91,7 @@ def test_two_processes_train_one_model(tmp_path):
 
 
 def test_a_sweep_trains_every_value_in_a_folder_of_its_own(tmp_path):
-    sweep = ["-m", "experiment=ssf_tiny", "model.beta=1e-4,4e-4", "trainer.max_steps=1", f"out={tmp_path}"]
+    sweep = ["model.beta=1e-4,4e-4", "trainer.max_steps=1", f"out={tmp_path}", "-m"]
     done = subprocess.run(command(*sweep), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     models = sorted(tmp_path.rglob("model.safetensors"))
