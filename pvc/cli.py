@@ -67,26 +67,26 @@ HYDRA_COMMANDS = {"train": _hydra("pvc.train"), "eval": _hydra("pvc.eval")}
 
 
 def _encode(args: argparse.Namespace) -> None:
-    from pvc.coding import encode
+    from pvc.commands.encode import encode
 
     encode(args)
 
 
 def _decode(args: argparse.Namespace) -> None:
-    from pvc.coding import decode
+    from pvc.commands.decode import decode
 
     decode(args.input, args.output, args.model, args.device)
 
 
 def _info(args: argparse.Namespace) -> None:
-    from pvc.coding import info
+    from pvc.commands.info import info
 
     info(args.input, as_json=args.json)
 
 
 def _table(args: argparse.Namespace) -> None:
+    from pvc.commands.table import table
     from pvc.evaluation.bd_rate import Settings
-    from pvc.table import table
 
     table(
         args.run_dirs,
@@ -99,13 +99,13 @@ def _table(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from pvc.demo import demo
+    from pvc.commands.demo import demo
 
     demo(args.out, train=args.train)
 
 
 def _doctor(_: argparse.Namespace) -> None:
-    from pvc.doctor import doctor
+    from pvc.commands.doctor import doctor
 
     raise SystemExit(doctor())
 

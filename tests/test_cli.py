@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pvc.cli import HYDRA_COMMANDS, _parser, main
-from pvc.coding import replacing
+from pvc.commands.files import replacing
 from pvc.console import one_line_errors
 from pvc.errors import VideoError
 

@@ -24,7 +24,7 @@ from torch.nn import functional
 from pvc.codecs.base import ClipCoding, Point, numbers
 from pvc.entropy.container import Frame, Header, pack_frame, unpack_frames, unpack_header
 from pvc.errors import BitstreamError, ConfigError, ImportanceError, MissingWeights, VideoError
-from pvc.metrics.weights import find_weights, load_weights, sha256
+from pvc.weights import find_weights, load_weights, sha256
 
 MODEL = "ssf2020"
 MULTIPLE = 128  # frames are padded to it: four halvings to the latents, three to the hyper-latents

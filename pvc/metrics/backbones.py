@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pvc.errors import MissingWeights
 from pvc.metrics.frame_means import regions
-from pvc.metrics.weights import fill, load_weights, on_device
+from pvc.weights import fill, load_weights, on_device
 
 SMALLEST = 32
 """Pixels: frames with a shorter side are too small for the networks' pooling."""

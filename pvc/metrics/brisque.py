@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pvc.errors import MissingWeights
 from pvc.metrics.frame_means import FrameMeans
-from pvc.metrics.weights import WeightsMetric, load_weights
+from pvc.metrics.weights import WeightsMetric
+from pvc.weights import load_weights
 
 FILE = "brisque_svm_weights.pt"
 _RHO = -153.591  # offset of the authors' support vector regression

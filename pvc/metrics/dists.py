@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from pvc.errors import MissingWeights
 from pvc.metrics.backbones import BACKBONES, SMALLEST, feature_layers
 from pvc.metrics.frame_means import FrameMeans
-from pvc.metrics.weights import WeightsMetric, load_weights, on_device
+from pvc.metrics.weights import WeightsMetric
+from pvc.weights import load_weights, on_device
 
 HEADS = "dists_weights.pt"
 _CHANNELS = [3, 64, 128, 256, 512, 512]  # of the input and of VGG16's five taps

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from pvc.errors import ConfigError
 from pvc.metrics.base import Scores, check_pair, too_small
 from pvc.metrics.frame_means import region_names
-from pvc.metrics.weights import WeightsMetric, fill, load_weights, on_device
+from pvc.metrics.weights import WeightsMetric
+from pvc.weights import fill, load_weights, on_device
 
 FILE = fid_inception.FID_WEIGHTS_URL.rsplit("/", 1)[1]
 _BATCH = 16  # patches at a time

@@ -12,7 +12,8 @@ from torch import Tensor
 from pvc.errors import ConfigError
 from pvc.metrics.backbones import BACKBONES, SMALLEST, feature_layers, pyramid_values
 from pvc.metrics.frame_means import FrameMeans, region_names
-from pvc.metrics.weights import WeightsMetric, fill, on_device
+from pvc.metrics.weights import WeightsMetric
+from pvc.weights import fill, on_device
 
 _NETS = {"alex": ("lpips", "alexnet"), "vgg": ("lpips_vgg", "vgg16"), "squeeze": ("lpips_squeeze", "squeezenet11")}
 

@@ -9,7 +9,7 @@ from pvc.errors import ConfigError, MissingWeights
 from pvc.metrics import check_available, load_metrics, metric_names
 from pvc.metrics.features import FeatureDistance
 from pvc.metrics.lpips import Lpips
-from pvc.metrics.weights import find_weights
+from pvc.weights import find_weights
 
 ALEXNET = "alexnet-owt-7be5be79.pth"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pvc import demo
+from pvc.commands import demo
 from pvc.data import sequences
 from pvc.paths import config_dir
 

@@ -1,74 +1,27 @@
-"""Files through codecs: what ``pvc encode``, ``pvc decode`` and ``pvc info`` do."""
+"""``pvc encode``: a clip into a ``.pvc`` stream, or into an ordinary video for comparison."""
 
 import argparse
-import json
-import os
-import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
 
 from torch import Tensor
 
 from pvc.codecs import codec_names, load_codec
 from pvc.codecs.delta_qp import attach
-from pvc.codecs.neural import NeuralCodec
+from pvc.commands.files import load_model, parse_fps, replacing, say_size
 from pvc.console import progress
-from pvc.entropy import container
-from pvc.errors import CheckpointError, ConfigError, ImportanceError, VideoError
+from pvc.errors import ConfigError, ImportanceError, VideoError
 from pvc.importance import check_map, u_from_alpha, weighted_mask
-from pvc.paths import find_checkpoints
 from pvc.video import VideoReader, VideoWriter, open_video, probe
 
 PAPER_ALPHA = 26.5  # u_alpha = 0.2, the operating point that the spatial-control paper's figure 3 shows
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file beside ``path`` that takes its place when the block ends without an error, and vanishes else."""
-    if not path.parent.is_dir():
-        raise VideoError(f"{path} cannot be written: there is no folder {path.parent}")
-    if path.is_dir():
-        raise VideoError(f"{path} is a folder; name a file to write")
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def default_device(device: str | None) -> str:
-    """``device``, checked to be there, or the best one of this machine.
-
-    Raises:
-        ConfigError: no such device.
-    """
-    import torch
-
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        raise ConfigError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return device
-
-
 def encode(args: argparse.Namespace) -> None:
     """Code ``args.input`` into ``args.output`` with ``args.model`` (a ``.pvc`` stream) or ``args.codec`` (an mp4)."""
     _check_options(args)
-    fps = _fps(args.fps)
+    fps = parse_fps(args.fps)
     width, height = args.size or (None, None)
     with open_video(
         args.input,
@@ -109,16 +62,6 @@ def _check_options(args: argparse.Namespace) -> None:
 def _has_roi(codec: str) -> bool:
     """Whether an ordinary codec has a variant that takes maps."""
     return f"{codec}-roi" in codec_names()
-
-
-def _fps(text: str | None) -> Fraction | None:
-    try:
-        fps = None if text is None else Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise ConfigError(f"--fps {text} is not a number such as 50 or 30000/1001") from None
-    if fps is not None and fps <= 0:
-        raise ConfigError(f"--fps {text} must be above 0")
-    return fps
 
 
 def _frames(reader: VideoReader, name: str, count: int | None) -> Iterator[Tensor]:
@@ -209,7 +152,7 @@ def _encode_ordinary(args: argparse.Namespace, reader: VideoReader) -> None:
     ):
         for frame in bars.track(_frames(reader, args.input, count), total=count, description=args.codec):
             writer.write(frame)
-    _say_size(args.output, count, info.width * info.height)
+    say_size(args.output, count, info.width * info.height)
 
 
 def _at_crf(options: dict[str, str], crf: float) -> dict[str, str]:
@@ -238,61 +181,4 @@ def _encode_neural(args: argparse.Namespace, reader: VideoReader) -> None:
         for frames, part in enumerate(parts):  # the header comes first
             file.write(part)
             bars.update(bar, completed=frames)
-    _say_size(args.output, count, shape[0] * shape[1])
-
-
-def load_model(name: str, gop: int = 12, device: str | None = None) -> NeuralCodec:
-    """The trained codec ``name``: a checkpoint's name, the common name of several, or a path.
-
-    Raises:
-        CheckpointError: there is no such checkpoint, or it cannot be read.
-    """
-    return NeuralCodec(find_checkpoints(name), default_device(device), gop)
-
-
-def _say_size(target: str, frames: int, pixels: int) -> None:
-    size = Path(target).stat().st_size
-    print(f"{target}: {size} bytes, {8 * size / (frames * pixels):.4f} bits per pixel", file=sys.stderr)
-
-
-def decode(source: str, target: str, model: str | None = None, device: str | None = None) -> None:
-    """Decode the ``.pvc`` stream ``source`` into the clip ``target`` (.mkv, .mp4, .y4m or a folder of PNG).
-
-    Raises:
-        BitstreamError: the stream is damaged or cut; ``target`` is left as it was.
-        CheckpointError: the model that wrote the stream is not here.
-    """
-    data = _read(source)
-    header = container.read_header(data)
-    try:
-        codec = load_model(model or header["model"], device=device)
-    except CheckpointError as error:
-        if model is not None:
-            raise
-        raise CheckpointError(f"{source} names its model, but {error} with --model") from None
-    size = {"width": header["width"], "height": header["height"]}
-    with VideoWriter(target, **size, fps=Fraction(header["fps"])) as writer, progress() as bars:
-        for frame in bars.track(codec.decode_frames(data), total=header["frames"], description=codec.name):
-            writer.write(frame)
-
-
-def info(source: str, *, as_json: bool = False) -> None:
-    """Print the header of a ``.pvc`` stream, or what a clip says of itself."""
-    if Path(source).suffix.lower() == ".pvc":
-        data = _read(source)
-        found: dict[str, Any] = {"file": source, "bytes": len(data), **container.read_header(data)}
-    else:
-        found = {"file": source, **asdict(probe(source))}
-    if as_json:
-        print(json.dumps(found, default=str))
-    else:
-        width = max(map(len, found))
-        for key, value in found.items():
-            print(f"{key:<{width}}  {value}")
-
-
-def _read(source: str) -> bytes:
-    path = Path(source)
-    if not path.is_file():
-        raise VideoError(f"{source} does not exist" if not path.exists() else f"{source} is a folder, not a .pvc file")
-    return path.read_bytes()
+    say_size(args.output, count, shape[0] * shape[1])

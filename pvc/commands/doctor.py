@@ -70,7 +70,7 @@ def codecs() -> Iterator[Row]:
 
 def weights() -> Iterator[Row]:
     """Released checkpoints by name, and the usual pretrained weights."""
-    from pvc.metrics.weights import weight_folders
+    from pvc.weights import weight_folders
 
     yield "configs", str(config_dir()), config_dir().is_dir()
     for folder in checkpoint_dirs():

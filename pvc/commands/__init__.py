@@ -1,0 +1,1 @@
+"""What each subcommand of ``pvc`` does; :mod:`pvc.cli` reads their arguments."""

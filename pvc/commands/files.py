@@ -1,0 +1,85 @@
+"""What the commands share: output that takes its place when it is whole, input checked, models by name."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+
+from pvc.codecs.neural import NeuralCodec
+from pvc.errors import ConfigError, VideoError
+from pvc.paths import find_checkpoints
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file beside ``path`` that takes its place when the block ends without an error, and vanishes else."""
+    if not path.parent.is_dir():
+        raise VideoError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.is_dir():
+        raise VideoError(f"{path} is a folder; name a file to write")
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def default_device(device: str | None) -> str:
+    """``device``, checked to be there, or the best one of this machine.
+
+    Raises:
+        ConfigError: no such device.
+    """
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        raise ConfigError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def parse_fps(text: str | None) -> Fraction | None:
+    """``--fps``: a number or a fraction above 0. Raises ``ConfigError`` for anything else."""
+    try:
+        fps = None if text is None else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(f"--fps {text} is not a number such as 50 or 30000/1001") from None
+    if fps is not None and fps <= 0:
+        raise ConfigError(f"--fps {text} must be above 0")
+    return fps
+
+
+def load_model(name: str, gop: int = 12, device: str | None = None) -> NeuralCodec:
+    """The trained codec ``name``: a checkpoint's name, the common name of several, or a path.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it cannot be read.
+    """
+    return NeuralCodec(find_checkpoints(name), default_device(device), gop)
+
+
+def say_size(target: str, frames: int, pixels: int) -> None:
+    """Size and rate of the file that was written, to standard error."""
+    size = Path(target).stat().st_size
+    print(f"{target}: {size} bytes, {8 * size / (frames * pixels):.4f} bits per pixel", file=sys.stderr)
+
+
+def read_stream(source: str) -> bytes:
+    """The bytes of a ``.pvc`` file. Raises ``VideoError`` if it is none."""
+    path = Path(source)
+    if not path.is_file():
+        raise VideoError(f"{source} does not exist" if not path.exists() else f"{source} is a folder, not a .pvc file")
+    return path.read_bytes()
