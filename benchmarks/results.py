@@ -1,9 +1,11 @@
 """The published results of the released checkpoints: runs `pvc eval` and writes docs/results/ from what it measured.
 
-    python benchmarks/results.py --davis DIR --clips DIR --cpvc_table1 DIR [--frames 12] [--work runs/results]
+    python benchmarks/results.py --davis DIR --clips DIR --cpvc_table1 DIR --saliency_blur DIR [--frames 12]
+        [--work runs/results]
 
-DIR are DAVIS 2016 in its public layout (480p, val), a folder of evaluation clips without masks, and a folder with the
-HEVC test sequences that there are, for the CPVC paper's comparison of anchors. An interrupted run goes on where it was.
+DIR are DAVIS 2016 in its public layout (480p, val), a folder of evaluation clips without masks, a folder with the HEVC
+test sequences that there are, for the CPVC paper's comparison of anchors, and DAVIS again for blur by importance, once
+with the maps of a source and once with the true masks. An interrupted run goes on where it was.
 Nothing in docs/results/ is typed by hand.
 """
 
@@ -20,7 +22,6 @@ from pvc.evaluation import Record, load_runs
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "results"
 COMMON = [
-    "anchor=[x265,x264]",
     "baseline=ssf-tiny",
     "beta=[1e-4,4e-4,1.6e-3,6.4e-3]",
     "crf=[17,20,23,26,29,32,35,38,41,44]",
@@ -31,19 +32,25 @@ SETS = {
     "davis": [
         "data=davis",
         "codecs=[x264,x265,x264-roi,x265-roi,ssf-tiny,mr-md-ssf-tiny]",
+        "anchor=[x265,x264,x265-roi,x264-roi]",  # the last two at the same u_alpha
         "u_alpha=[1.0,0.7,0.4,0.2,0.1]",
         "points={x264-roi:{u_alpha:[0.2]},x265-roi:{u_alpha:[0.2]}}",
     ],
     "clips": [
         "data=clips",
         "codecs=[x264,x265,ssf-tiny,mr-md-ssf-tiny]",
+        "anchor=[x265,x264]",
         "data.source.cache=null",
         "data.source.fps=50",
         "u_alpha=[1.0]",
     ],
     "cpvc_table1": ["experiment=cpvc_table1"],
+    "saliency_blur": ["experiment=saliency_blur", "frames=12"],
+    "saliency_blur_masks": ["experiment=saliency_blur", "importance=null", "frames=12"],
 }
 KEPT = ("bd_rate.md", "bd_rate.csv", "bd_rate.json", "results.jsonl", "roi_tradeoff.png", "rd_*.png")
+FEWER = ("bd_rate.md", "bd_rate.csv", "map_effect.*", "results.jsonl", "roi_tradeoff.png")
+FEWER += ("rd_psnr_mse.png", "rd_psnr_mse_roi.png")
 RATE = 0.3  # bits per pixel of the quality table
 
 
@@ -77,11 +84,12 @@ def main() -> None:
     parser.add_argument("--davis", help="DAVIS 2016")
     parser.add_argument("--clips", help="folder of clips without masks")
     parser.add_argument("--cpvc_table1", help="folder with HEVC test sequences")
+    parser.add_argument("--saliency_blur", help="DAVIS 2016, for blur by importance")
     parser.add_argument("--frames", type=int, default=12, help="frames of each sequence of the first two (default: 12)")
     parser.add_argument("--work", type=Path, default=Path("runs/results"), help="where the evaluation works")
     args = parser.parse_args()
     for name, overrides in SETS.items():
-        root = getattr(args, name)
+        root = getattr(args, name.removesuffix("_masks"))
         if root is None:
             continue
         work, page = args.work / name, DOCS / name
@@ -92,7 +100,7 @@ def main() -> None:
         page.mkdir(parents=True, exist_ok=True)
         for old in page.iterdir():
             old.unlink()
-        for pattern in KEPT:
+        for pattern in FEWER if name.startswith("saliency_blur") else KEPT:
             for file in work.glob(pattern):
                 shutil.copy(file, page)
         if models:

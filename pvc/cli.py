@@ -27,13 +27,35 @@ ENCODE_HELP = """\
 examples:
   pvc encode clip.mp4 -o clip.pvc --model mr-md-ssf-tiny --beta 1e-3
   pvc encode clip.mp4 -o clip.pvc --model mr-md-ssf-tiny --beta 1e-3 --alpha 26.5 --importance clip.mask.mkv
+  pvc encode clip.mp4 -o clip.pvc --model mr-md-ssf-tiny --bitrate 300 --passes 2
+  pvc encode clip.mp4 -o clip.pvc --model mr-md-ssf-tiny --bitrate 300 --roi-psnr 32 --importance clip.mask.mkv
   pvc encode clip.yuv --size 416x240 --fps 50 -o clip.mp4 --codec x265 --crf 32
   pvc encode clip.mp4 -o roi.mp4 --codec x265 --crf 32 --importance clip.mask.mkv
+  pvc encode clip.mp4 -o roi.mp4 --codec x264 --bitrate 300 --importance clip.mask.mkv
+  pvc encode - -o - --model mr-md-ssf-tiny --beta 1e-3        (a pipe: y4m, mkv, ... in, .pvc out)
 """
 DECODE_HELP = """\
 examples:
   pvc decode clip.pvc -o clip.mkv        (lossless)
   pvc decode clip.pvc -o frames/         (a folder of PNG)
+  pvc decode clip.pvc -o part.mp4 --from 250 --frames 50
+  pvc decode damaged.pvc -o clip.mkv --conceal
+  pvc decode - -o -                      (a pipe: .pvc in, y4m out)
+"""
+IMPORTANCE_HELP = """\
+examples:
+  pvc importance clip.mp4 -o clip.mask.mkv                                       (spectral: needs no weights)
+  pvc importance clip.mp4 -o clip.mask.mkv --overlay look.png
+  pvc importance clip.mp4 -o maps/ --source gradient --set mode=tile --weights-dir DIR
+  pvc importance clip.mp4 -o clip.mask.mkv --source annotation --set path=Annotations/clip objects=[1,2]
+  pvc importance clip.mp4 -o clip.mask.mkv --source propagated --set path=drawn/ frames=40    (drawn/0.png, 30.png, ...)
+  pvc importance clip.mp4 -o clip.mask.mkv --source spectral,segmentation --set spectral.motion=0.4 --dilate 8
+"""
+BLUR_HELP = """\
+examples:
+  pvc blur clip.mp4 -o soft.mkv --source spectral
+  pvc blur clip.mp4 -o soft.mkv --importance clip.mask.mkv --strength contrast
+  pvc blur clip.mp4 -o soft.mp4 --importance clip.mask.mkv --sigma 3
 """
 TABLE_HELP = """\
 examples:
@@ -75,7 +97,21 @@ def _encode(args: argparse.Namespace) -> None:
 def _decode(args: argparse.Namespace) -> None:
     from pvc.commands.decode import decode
 
-    decode(args.input, args.output, args.model, args.device)
+    asked = {"start": args.start, "count": args.frames, "conceal": args.conceal}
+    limit = {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
+    decode(args.input, args.output, args.model, args.device, **asked, **limit)
+
+
+def _importance(args: argparse.Namespace) -> None:
+    from pvc.commands.importance import importance
+
+    importance(args)
+
+
+def _blur(args: argparse.Namespace) -> None:
+    from pvc.commands.blur import blur
+
+    blur(args)
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -123,6 +159,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 def _add_raw(parser: argparse.ArgumentParser) -> None:
     raw = parser.add_argument_group("input that does not say it itself (raw YUV, folders of frames)")
     raw.add_argument("--size", type=_size, metavar="WxH", help="frame size; else from the file's name")
@@ -160,11 +202,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides and options")
 
     sub = add("encode", _encode, "write a clip as a .pvc stream, or as an ordinary mp4 for comparison", ENCODE_HELP)
-    sub.add_argument("input", metavar="IN", help="any readable clip, or a folder of frames")
-    sub.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write (.pvc; .mp4 with --codec)")
+    sub.add_argument("input", metavar="IN", help="any readable clip, or a folder of frames, or - (a pipe)")
+    out_help = "file to write (.pvc, or - for a pipe; .mp4 with --codec)"
+    sub.add_argument("-o", "--output", required=True, metavar="OUT", help=out_help)
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", metavar="NAME", help="a checkpoint's name or path")
-    which.add_argument("--codec", choices=("x264", "x265", "svtav1"), help="an ordinary codec instead")
+    which.add_argument("--codec", metavar="NAME", help="x264, x265, svtav1 or one of their presets instead")
     sub.add_argument("--beta", type=float, metavar="B", help="rate parameter, 1e-4 (good) to 1.28e-2 (small)")
     sub.add_argument(
         "--importance",
@@ -174,18 +217,77 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--alpha", type=float, metavar="A", help="weight of the ROI, 1 to 60 (with MAP: 26.5)")
     sub.add_argument("--gop", type=_count, default=12, metavar="N", help="frames from one I-frame to the next (12)")
     sub.add_argument("--crf", type=float, metavar="N", help="quality of --codec, such as 32")
+    sub.add_argument("--bitrate", type=float, metavar="KBITS", help="kbit/s, such as 300 (x264, x265: in two passes)")
+    sub.add_argument("--passes", type=int, choices=(1, 2), help="with --bitrate and --model: 2 spreads bits better (1)")
+    sub.add_argument("--psnr", type=float, metavar="DB", help="PSNR that every frame of a model is to have")
+    sub.add_argument(
+        "--roi-psnr", type=float, metavar="DB", help="PSNR that the ROI keeps; with --bitrate the rest pays for it"
+    )
+    sub.add_argument("--iframe-alpha", type=float, metavar="A", help="alpha of I-frames, such as 1; else that of all")
     sub.add_argument("--frames", type=_count, metavar="N", help="only the first N frames")
     sub.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    precisions = "of --model: bfloat16 is faster where the processor has it (float32)"
+    sub.add_argument("--precision", choices=("float32", "bfloat16"), help=precisions)
     _add_raw(sub)
 
     sub = add("decode", _decode, "turn a .pvc stream back into a clip", DECODE_HELP)
-    sub.add_argument("input", metavar="FILE.pvc", help="the stream")
-    sub.add_argument("-o", "--output", required=True, metavar="OUT", help="file.mkv, .mp4, .y4m, or a folder for PNG")
+    sub.add_argument("input", metavar="FILE.pvc", help="the stream, or - (a pipe)")
+    out_help = "file.mkv, .mp4, .y4m, a folder for PNG, or - for y4m into a pipe"
+    sub.add_argument("-o", "--output", required=True, metavar="OUT", help=out_help)
+    sub.add_argument("--from", type=_number, default=0, dest="start", metavar="FRAME", help="first frame, from 0")
+    sub.add_argument("--frames", type=_count, metavar="N", help="only N frames")
+    sub.add_argument(
+        "--conceal", action="store_true", help="go on after damage with the last frame repeated; exits with 1 then"
+    )
+    limit_help = "largest width x height that is taken (35651584, that is 8192x4352)"
+    sub.add_argument("--max-pixels", type=_count, metavar="N", help=limit_help)
     sub.add_argument("--model", metavar="NAME", help="a checkpoint's name or path; else the one the stream names")
     sub.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
 
+    sub = add("importance", _importance, "find what matters in a clip, as a map for the codecs", IMPORTANCE_HELP)
+    sub.add_argument("input", metavar="CLIP", help="any readable clip, or a folder of frames")
+    sub.add_argument("-o", "--output", required=True, metavar="MAP", help="file.mkv (lossless grey), or a PNG folder")
+    sub.add_argument("--source", action="append", metavar="NAME", help="where it comes from (spectral); may repeat")
+    sub.add_argument(
+        "--set", nargs="+", action="extend", metavar="KEY=VALUE", help="settings of configs/importance/NAME.yaml"
+    )
+    sub.add_argument("--combine", choices=("max", "mean"), default="max", help="of several sources (max)")
+    sub.add_argument("--threshold", type=float, metavar="Q", help="1 from this importance on, else 0; the first step")
+    sub.add_argument("--dilate", type=_count, metavar="N", help="then add a margin of N pixels")
+    sub.add_argument("--smooth", type=float, metavar="D", help="then keep the share D of the past, 0 to 1")
+    sub.add_argument("--mean", type=float, metavar="Q", help="then shift each map to this mean, 0 to 1")
+    sub.add_argument("--overlay", metavar="FILE", help="also the map over the clip: video, or .png of some frames")
+    sub.add_argument("--frames", type=_count, metavar="N", help="only the first N frames")
+    sub.add_argument("--weights-dir", metavar="DIR", help="folder with weights, searched before $PVC_WEIGHTS")
+    sub.add_argument("--device", help="cpu or cuda, for networks (default: cuda where there is one)")
+    _add_raw(sub)
+
+    sub = add("blur", _blur, "blur a clip where it matters less, before coding it", BLUR_HELP)
+    sub.add_argument("input", metavar="IN", help="any readable clip, or a folder of frames")
+    sub.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="file.mkv (lossless), .mp4, .y4m, or a folder"
+    )
+    whence = sub.add_mutually_exclusive_group(required=True)
+    whence.add_argument(
+        "--importance", metavar="MAP", help="clip or folder with the importance map, of the clip's size"
+    )
+    whence.add_argument("--source", metavar="NAME", help="an importance source, such as spectral")
+    sub.add_argument(
+        "--strength",
+        default="strong",
+        metavar="NAME",
+        help="strong (Gaussians up to --sigma), or paper, weak, contrast (3x3, Alizada 2022) (strong)",
+    )
+    sub.add_argument("--sigma", type=float, metavar="S", help="pixels at importance 0, for strong (8)")
+    sub.add_argument(
+        "--alpha", type=float, default=60.0, metavar="A", help="1 (no difference) to 60 (the map itself) (60)"
+    )
+    sub.add_argument("--frames", type=_count, metavar="N", help="only the first N frames")
+    sub.add_argument("--device", help="cpu or cuda, for --source (default: cuda where there is one)")
+    _add_raw(sub)
+
     sub = add("info", _info, "say what a .pvc stream or a clip holds")
-    sub.add_argument("input", metavar="FILE", help="a .pvc stream, or any readable clip")
+    sub.add_argument("input", metavar="FILE", help="a .pvc stream (- for a pipe), or any readable clip")
     sub.add_argument("--json", action="store_true", help="as JSON")
 
     sub = add("table", _table, "put finished evaluations, and published curves, into one set of tables", TABLE_HELP)

@@ -1,7 +1,7 @@
 """How the command speaks: errors as one line on stderr, exit codes, and progress bars.
 
-Exit codes: 0 done, 1 done but for some jobs, 2 what was asked cannot be done (the line says why), 130 interrupted,
-141 the reader went away.
+Exit codes: 0 done, 1 done but for some jobs or frames, 2 what was asked cannot be done (the line says why),
+130 interrupted, 141 the reader went away.
 """
 
 import os
@@ -59,9 +59,9 @@ def _abandon_stdout() -> None:
 
 
 def progress() -> "Progress":
-    """A progress display on stderr with the time passed and the time left, estimated from all that was done so far.
+    """A progress display with the time passed and the time left, estimated from all that was done so far.
 
-    Where stderr is no terminal only its last state is printed.
+    On stderr where that is a terminal, else nowhere.
     """
     from rich.console import Console
     from rich.progress import (
@@ -74,4 +74,11 @@ def progress() -> "Progress":
     )
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), speed_estimate_period=24 * 3600)
+    console = Console(stderr=True)
+    return Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        speed_estimate_period=24 * 3600,
+        disable=not console.is_terminal,
+    )

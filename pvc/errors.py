@@ -23,6 +23,12 @@ class BitstreamError(PvcError):
     """A coded stream is damaged, truncated, or was written by another model."""
 
 
+class FramesMissing(PvcError):
+    """A damaged stream was decoded all the same; the frames that are missing were made up."""
+
+    exit_code = 1
+
+
 class CheckpointError(PvcError):
     """A checkpoint cannot be found, read, or belongs to another architecture."""
 

@@ -3,7 +3,8 @@
 import functools
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,13 @@ from pvc.errors import ConfigError, PvcError
 from pvc.paths import config_dir
 
 
-def hydra_entry(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def hydra_entry(
+    config_name: str, optional: Sequence[str] = ()
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Decorator: ``task(cfg)`` becomes ``main()``, run with config ``config_name`` and the overrides in ``sys.argv``.
+
+    ``GROUP=null`` chooses nothing of a config group in ``optional``, also where an experiment chooses something; Hydra
+    itself only knows ``~GROUP`` for that.
 
     ``PvcError`` and wrong overrides print one line and exit with 2, Ctrl-C exits with 130. The environment variable
     ``HYDRA_FULL_ERROR=1`` brings the traceback back. In a sweep, the other runs go on after an error in one.
@@ -47,6 +53,8 @@ def hydra_entry(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
 
         @functools.wraps(task)
         def main() -> None:
+            nothing = {f"{group}=null": f"~{group}" for group in optional}
+            sys.argv = [nothing.get(argument, argument) for argument in sys.argv]
             if traceback_wanted:
                 return entry()
             os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting with 1

@@ -14,7 +14,7 @@ from pvc.console import one_line_errors
 from pvc.errors import VideoError
 
 PVC = Path(sys.executable).parent / "pvc"
-COMMANDS = ["train", "eval", "encode", "decode", "info", "table", "demo", "doctor"]
+COMMANDS = ["train", "eval", "encode", "decode", "importance", "blur", "info", "table", "demo", "doctor"]
 
 
 def run(*args: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -31,7 +31,7 @@ def one_line(capsys) -> str:
 def test_the_command_works_from_any_folder(tmp_path):
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert all(f"    {name} " in done.stdout for name in COMMANDS)
+    assert {line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ")} >= set(COMMANDS)
 
 
 def test_help_comes_at_once_and_without_torch(tmp_path):

@@ -10,19 +10,23 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
+import numpy as np
 import torch
 from av.bitstream import BitStreamFilterContext
 from torch import Tensor
 
 from pvc.codecs.base import ClipCoding, Point, numbers
+from pvc.codecs.command import encoder_arguments
 from pvc.codecs.delta_qp import DeltaQp, attach
-from pvc.codecs.elementary import COLORSPACE, decode_elementary
+from pvc.codecs.elementary import COLORSPACE, COLORSPACE_NAMES, decode_elementary
 from pvc.codecs.odd_size import size_unit
+from pvc.codecs.two_pass import HIGHEST, LOWEST, stream_at_bitrate
 from pvc.errors import ConfigError, ImportanceError, VideoError
 from pvc.importance import ALPHA_MAX, alpha_from_u, check_map
+from pvc.versions import versions
 from pvc.video import default_matrix, to_yuv420p
 from pvc.video.color import make_frame
 
@@ -30,15 +34,16 @@ DEFAULT_GOP = 250  # keyint of x264 and x265 when no option names it
 
 
 class AvCodec(ClipCoding):
-    """An encoder of FFmpeg's libraries run at constant rate factor (``point = {"crf": ...}``).
+    """An encoder of FFmpeg's libraries at a constant rate factor (``point = {"crf": ...}``), or in two passes at a
+    bitrate (``point = {"bitrate": ...}``, kbit/s).
 
-    With ``delta_qp`` it takes importance maps, and ``point = {"crf": ..., "alpha": ...}``. Without a map, at alpha = 1,
-    its bits are those of the same encoder without ``delta_qp``.
+    With ``delta_qp`` it takes importance maps, and the point has an ``alpha``. Without a map, at alpha = 1, its bits
+    are those of the same encoder without ``delta_qp``.
 
     Args:
         name: What the codec is called in tables.
         options: Encoder options as FFmpeg's command line takes them (``-KEY VALUE``); ``{gop}`` in a value stands for
-            the GOP. ``crf`` comes from the operating point.
+            the GOP. ``crf`` or bitrate come from the operating point.
         gop: Frames from one key frame to the next, for options that name it.
         threads: Encoder threads. One by default: the bits then do not depend on the machine.
         matrix, full_range: Colour matrix and range of the coded video, tagged in the stream; ``None`` is BT.601 below
@@ -71,10 +76,16 @@ class AvCodec(ClipCoding):
         self.delta_qp, self.supports_importance = delta_qp, delta_qp is not None
         self.gop = gop if any("{gop}" in str(v) for v in options.values()) else DEFAULT_GOP
         self._options = {k: str(v).format(gop=gop) for k, v in options.items()} | {"threads": str(threads)}
+        frames = {"pix_fmt": "yuv420p", "colorspace": COLORSPACE_NAMES[matrix], "full_range": full_range}
+        command = encoder_arguments(
+            self.encoder, self._options | {"crf": "{CRF}"}, self.format, **frames, bitstream_filter=self._without_sei
+        )
         self.meta: dict[str, Any] = {
             "encoder": self.encoder,
+            "libraries": versions("av"),
             "preset": preset,
             "options": dict(self._options),
+            "command": " ".join(["ffmpeg", *command]),
             "matrix": matrix or "bt601 below 720 lines, else bt709",
             "range": "full" if full_range else "limited",
             "pix_fmt": "yuv420p",
@@ -88,13 +99,24 @@ class AvCodec(ClipCoding):
                     f"options switch off: {self._options}; leave out ultrafast, tune psnr or grain, and aq-mode 0"
                 )
 
+    @property
+    def _without_sei(self) -> str:
+        """The bitstream filter that takes SEI units away."""
+        return f"filter_units=remove_types={self.sei_units}"
+
     def points(self, settings: Mapping[str, Any]) -> list[Point]:
-        """A point for each crf in ``settings["crf"]`` (0 to 51), with maps also for each of ``settings["u_alpha"]``."""
-        crfs = numbers(settings, "crf", 0, 51)
+        """A point for each ``settings["bitrate"]`` (kbit/s), or else each ``settings["crf"]`` (0 to 51).
+
+        With maps, also for each of ``settings["u_alpha"]``.
+        """
+        if settings.get("bitrate") is not None:
+            rates = [{"bitrate": rate} for rate in numbers(settings, "bitrate", LOWEST, HIGHEST)]
+        else:
+            rates = [{"crf": crf} for crf in numbers(settings, "crf", 0, 51)]
         if not self.supports_importance:
-            return [{"crf": crf} for crf in crfs]
+            return rates
         u_alphas = numbers(settings, "u_alpha", 0, 1)
-        return [{"crf": crf, "alpha": float(alpha_from_u(u))} for u, crf in product(u_alphas, crfs)]
+        return [{**rate, "alpha": float(alpha_from_u(u))} for u, rate in product(u_alphas, rates)]
 
     def encode_frames(
         self,
@@ -106,32 +128,56 @@ class AvCodec(ClipCoding):
         count: int,
         size: tuple[int, int],
     ) -> Iterator[bytes]:
-        """Elementary stream of ``frames`` (uint8 RGB ``[3, H, W]``, any size from 1x1) at ``point["crf"]``.
+        """Elementary stream of ``frames`` (uint8 RGB ``[3, H, W]``, any size from 1x1) at the point's crf or bitrate.
 
-        With a map, a block's offset goes by ``point["alpha"]`` and :class:`pvc.codecs.delta_qp.DeltaQp`. A map that
-        is equal everywhere shifts all blocks alike; rate control then takes about a third of the shift back, as it
-        judges a frame's complexity after the offsets.
+        With a map, a block's offset goes by ``point["alpha"]`` and :class:`pvc.codecs.delta_qp.DeltaQp`, in both
+        passes alike. At a crf, a map that is equal everywhere shifts all blocks alike; rate control then takes about a
+        third of the shift back, as it judges a frame's complexity after the offsets. At a bitrate it takes back all.
+
+        At a bitrate nothing comes out before the last frame is in; pictures wait on disk (1.5 bytes a pixel), not in
+        memory. How near the stream comes to the bitrate: :func:`pvc.codecs.two_pass.two_pass`.
 
         Raises:
-            ConfigError: no crf in ``point`` or one outside [0, 51]; a map but no alpha in [1, 60].
+            ConfigError: neither crf nor bitrate in ``point``, or one out of range; a map but no alpha in [1, 60].
             ImportanceError: a map for a codec that takes none, or one that does not fit its frame.
-            VideoError: a frame is not uint8 RGB of ``size``, or the encoder refuses it.
+            VideoError: a frame is not uint8 RGB of ``size``, or the encoder refuses it, or the disk is full.
         """
-        (crf,) = numbers(point, "crf", 0, 51)
+        (rate,) = AvCodec.points(self, {"crf": None, **point, "u_alpha": 1.0})
+        rate.pop("alpha", None)
         alpha = None
         if importance is not None:
             if self.delta_qp is None:
                 raise ImportanceError(f"codec {self.name} takes no importance map; encode with alpha = 1")
             (alpha,) = numbers(point, "alpha", 1, ALPHA_MAX)
-        with self._refusing(crf, size):
-            context = self._open(crf, Fraction(fps), size)
-            without_sei = BitStreamFilterContext(f"filter_units=remove_types={self.sei_units}", context.codec)
+        pictures = self._pictures(frames, alpha, importance, count, size)
         yield size_unit(self.sei_header, *size)
+        if "crf" in rate:
+            yield from self._code(pictures, self._options | {"crf": f"{rate['crf']:g}"}, Fraction(fps), size)
+        else:
+            yield from stream_at_bitrate(
+                self.encoder,
+                self._options,
+                rate["bitrate"],
+                Fraction(fps),
+                pictures,
+                lambda source, options: self._code(source, options, Fraction(fps), size),
+            )
+
+    def _pictures(
+        self,
+        frames: Iterable[Tensor],
+        alpha: float | None,
+        importance: Iterator[Tensor] | None,
+        count: int,
+        size: tuple[int, int],
+    ) -> "Iterator[_Picture]":
+        """What the encoder gets of each frame."""
+        matrix = self.matrix or default_matrix(size[0])
         for t, frame in enumerate(frames):
             if frame.dtype != torch.uint8 or frame.shape != (3, *size):
                 got = f"{frame.dtype} {list(frame.shape)}"
                 raise VideoError(f"codec {self.name} needs uint8 frames {[3, *size]}, but frame {t} is {got}")
-            picture = self._picture(frame, t, context)
+            offsets = None
             if alpha is not None:
                 q = next(importance, None)
                 if q is None:
@@ -139,40 +185,51 @@ class AvCodec(ClipCoding):
                         f"the importance map has {t} frames but the clip has {count}; give one for each"
                     )
                 check_map(q[None], frame[None], map_name=f"importance map of frame {t}", clip_name="the clip")
-                attach(picture, self.delta_qp.blocks(q, alpha))
-            with self._refusing(crf, size):
-                coded = _code(picture, context, without_sei)
+                offsets = self.delta_qp.blocks(q, alpha)
+            yield _Picture([plane[0].numpy() for plane in to_yuv420p(frame[None], matrix, self.full_range)], offsets)
+
+    def _code(
+        self, pictures: "Iterable[_Picture]", options: Mapping[str, str], fps: Fraction, size: tuple[int, int]
+    ) -> Iterator[bytes]:
+        """The stream of the pictures, without SEI."""
+        with self._refusing(options, size):
+            context = self._open(options, fps, size)
+            without_sei = BitStreamFilterContext(f"filter_units=remove_types={self.sei_units}", context.codec)
+        for t, picture in enumerate(pictures):
+            with self._refusing(options, size):
+                coded = _code(self._frame(picture, t, context), context, without_sei)
             yield coded
-        with self._refusing(crf, size):
+        with self._refusing(options, size):
             coded = _code(None, context, without_sei)
         yield coded
 
     @contextmanager
-    def _refusing(self, crf: float, size: tuple[int, int]) -> Iterator[None]:
+    def _refusing(self, options: Mapping[str, str], size: tuple[int, int]) -> Iterator[None]:
         """Turn what the encoder complains of into one line."""
         try:
             yield
         except (av.error.FFmpegError, ValueError) as error:
-            raise VideoError(f"{self.encoder} refuses to code {size[1]}x{size[0]} at crf {crf:g}: {error}") from error
+            rate = f"crf {options['crf']}" if "crf" in options else f"{int(options['b']) / 1000:g} kbit/s"
+            raise VideoError(f"{self.encoder} refuses to code {size[1]}x{size[0]} at {rate}: {error}") from error
 
-    def _open(self, crf: float, fps: Fraction, size: tuple[int, int]) -> av.VideoCodecContext:
+    def _open(self, options: Mapping[str, str], fps: Fraction, size: tuple[int, int]) -> av.VideoCodecContext:
         height, width = size
         context = av.CodecContext.create(self.encoder, "w")
         context.width, context.height, context.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         context.framerate, context.time_base = fps, 1 / fps
         context.colorspace = COLORSPACE[self.matrix or default_matrix(height)]
         context.color_range = 2 if self.full_range else 1
-        context.options = self._options | {"crf": f"{crf:g}"}
+        context.options = repeatable(self.encoder, options)
         return context
 
-    def _picture(self, frame: Tensor, t: int, context: av.VideoCodecContext) -> av.VideoFrame:
-        """RGB ``[3, H, W]`` as the encoder takes it: 4:2:0, even size, tagged."""
-        matrix = self.matrix or default_matrix(frame.shape[-2])
-        planes = [plane[0].numpy() for plane in to_yuv420p(frame[None], matrix, self.full_range)]
-        picture = make_frame(planes, context.width, context.height, "yuv420p")
-        picture.pts, picture.time_base = t, context.time_base
-        picture.colorspace, picture.color_range = context.colorspace, context.color_range
-        return picture
+    def _frame(self, picture: "_Picture", t: int, context: av.VideoCodecContext) -> av.VideoFrame:
+        """The picture as the encoder takes it: tagged, with its offsets."""
+        frame = make_frame(picture.planes, context.width, context.height, "yuv420p")
+        frame.pts, frame.time_base = t, context.time_base
+        frame.colorspace, frame.color_range = context.colorspace, context.color_range
+        if picture.offsets is not None:
+            attach(frame, picture.offsets)
+        return frame
 
     def _ignores_offsets(self) -> bool:
         """Whether a map changes nothing, tried on a small picture: FFmpeg then only writes to its log."""
@@ -188,6 +245,26 @@ class AvCodec(ClipCoding):
                 neither checksums nor a number of frames, so one that is cut between two frames is only shorter.
         """
         return decode_elementary(self.name, data, self.format, "yuv420p")
+
+
+def repeatable(encoder: str, options: Mapping[str, str]) -> dict[str, str]:
+    """``options`` with which the same clip gives the same bits again on this machine.
+
+    The AVX-512 code of x264's macroblock tree reads memory that it never wrote (seen with the library of PyAV 18.1:
+    with preset medium, sizes differ by 1 % from run to run), so x264 is held to AVX2. It is as fast, and other bits do
+    not change.
+    """
+    params = options.get("x264-params", "")
+    if encoder != "libx264" or torch.backends.cpu.get_cpu_capability() != "AVX512" or "asm=" in params:
+        return dict(options)
+    return {**options, "x264-params": f"{params}:asm=avx2".lstrip(":")}
+
+
+class _Picture(NamedTuple):
+    """What is coded of a frame: planes Y, U, V (4:2:0, of even size), and quantiser offsets of its blocks."""
+
+    planes: list[np.ndarray]
+    offsets: np.ndarray | None
 
 
 def _code(picture: av.VideoFrame | None, context: av.VideoCodecContext, without_sei: BitStreamFilterContext) -> bytes:

@@ -9,7 +9,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from pvc.codecs.base import ClipCoding, Point, numbers
-from pvc.entropy.container import Frame, Header, pack_frame, unpack_frames, unpack_header
+from pvc.entropy.container import Header
+from pvc.entropy.reader import StreamReader
+from pvc.entropy.writer import StreamWriter
 from pvc.errors import BitstreamError, ConfigError, ImportanceError, MissingWeights, VideoError
+from pvc.versions import versions
 from pvc.weights import find_weights, load_weights, sha256
 
 MODEL = "ssf2020"
@@ -77,7 +79,7 @@ class Ssf2020(ClipCoding):
             said = {str(quality): file for quality, file in _PUBLISHED.items()}  # names carry hashes, which are checked
         self.meta: dict[str, Any] = {
             "model": MODEL,
-            "compressai": version("compressai"),
+            "libraries": versions("compressai", "torch"),
             "weights": said,
             "gop": gop,
             "device": str(self.device),
@@ -100,7 +102,7 @@ class Ssf2020(ClipCoding):
         count: int,
         size: tuple[int, int],
     ) -> Iterator[bytes]:
-        """The header, then one chunk for each frame (uint8 RGB ``[3, H, W]``), at ``point["quality"]``.
+        """The header, one chunk for each frame, and the end (uint8 RGB ``[3, H, W]``), at ``point["quality"]``.
 
         Raises:
             ConfigError: no quality in ``point`` or one that there is not, or frames too large.
@@ -111,13 +113,12 @@ class Ssf2020(ClipCoding):
         if importance is not None:
             raise ImportanceError(f"codec {self.name} takes no importance map; encode with alpha = 1")
         (quality,) = self._qualities(point)
-        if max(size) > 65535:
-            raise ConfigError(f"frames of {size[1]}x{size[0]} are too large; the format holds up to 65535 a side")
         model, mark = self._model(quality)
         rate = str(Fraction(fps).limit_denominator(2**32 - 1))
-        yield Header(f"{MODEL}-{quality}", mark, size[1], size[0], rate, self.gop, count).pack()
+        writer = StreamWriter(Header(f"{MODEL}-{quality}", mark, size[1], size[0], rate, self.gop, count))
+        yield writer.header()
         padding, _ = compute_padding(*size, min_div=MULTIPLE)
-        reference = sent = None
+        reference = None
         for t, frame in enumerate(frames):
             if frame.dtype != torch.uint8 or frame.shape != (3, *size):
                 got = f"{frame.dtype} {list(frame.shape)}"
@@ -125,8 +126,8 @@ class Ssf2020(ClipCoding):
             key = t % self.gop == 0
             x = functional.pad(frame[None].to(self.device).float() / 255, padding)
             strings, reference = _encode(model, x, None if key else reference)
-            yield pack_frame(Frame(key, quality, _pack(strings)), sent)
-            sent = quality
+            yield writer.frame(key, quality, _pack(strings))
+        yield writer.end()
 
     def decode_frames(self, data: bytes) -> Iterator[Tensor]:
         """Frames uint8 ``[3, H, W]`` one by one; all whole frames come before the error of a damaged one.
@@ -135,13 +136,14 @@ class Ssf2020(ClipCoding):
             BitstreamError: damaged, cut short, or written by another codec or with other weights.
             MissingWeights: the quality's weights are not there.
         """
-        header, position = unpack_header(data)
+        stream = StreamReader(data)
+        header = stream.header
         size = header.height, header.width
         padding, crop = compute_padding(*size, min_div=MULTIPLE)
         padded = size[0] + padding[2] + padding[3], size[1] + padding[0] + padding[1]
         shape = padded[0] // MULTIPLE, padded[1] // MULTIPLE
         reference = None
-        for frame in unpack_frames(data, position, header.frames):
+        for frame in stream.frames():
             model, mark = self._model_of(header, frame.beta_code)
             if header.fingerprint != mark:
                 raise BitstreamError(

@@ -13,6 +13,8 @@ from pvc.video import default_matrix, yuv_to_rgb
 from pvc.video.color import planes_of
 
 COLORSPACE = {"bt601": 5, "bt709": 1, "bt2020": 9}  # AVColorSpace: BT470BG, BT709, BT2020_NCL
+COLORSPACE_NAMES = {None: "{MATRIX}", "bt601": "bt470bg", "bt709": "bt709", "bt2020": "bt2020nc"}
+"""The same as FFmpeg's command line calls them; a placeholder for the one that goes by the frames' height."""
 _MATRIX = {5: "bt601", 6: "bt601", 1: "bt709", 9: "bt2020"}
 
 

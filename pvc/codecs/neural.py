@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,31 @@ import torch
 from torch import Tensor
 
 from pvc.codecs.base import ClipCoding, Point, beta_alpha_points
+from pvc.codecs.rate_control import (
+    Control,
+    FrameCoder,
+    Trial,
+    controlled,
+    controlled_points,
+    make_control,
+    upcoming,
+    with_iframe_alphas,
+)
 from pvc.entropy.condition import beta_to_code, code_to_beta
-from pvc.entropy.container import Frame, Header, pack_frame, unpack_frames, unpack_header
+from pvc.entropy.container import PRECISIONS, Frame, Header
+from pvc.entropy.reader import Concealment, StreamReader
+from pvc.entropy.writer import StreamWriter
 from pvc.errors import BitstreamError, CheckpointError, ConfigError
+from pvc.importance import u_from_alpha
 from pvc.models.checkpoint import fingerprint, load_model
+from pvc.models.ssf import Past, ScaleSpaceFlow
+from pvc.video import default_matrix
 
 # The rate at the end of a single-rate checkpoint's name: -1e-4, -1.6e-3, -0.001.
 _RATE = re.compile(r"-\d[\d.]*(e-?\d+)?$")
+
+# Bytes of a stream's end for each key frame, and beside them (pvc.entropy.writer): what rate control reckons with.
+KEY_BYTES, END_BYTES = 3, 12
 
 
 class NeuralCodec(ClipCoding):
@@ -25,15 +44,24 @@ class NeuralCodec(ClipCoding):
     Args:
         checkpoints: files written by ``pvc train``.
         device: where the model runs. gop: frames from one I-frame to the next, >= 1.
+        precision: of the encoder's transforms, ``float32`` or ``bfloat16``; streams tell the decoder.
 
     ``betas`` are the rates of single-rate checkpoints, None for a multi-rate model, which takes any beta.
     """
 
-    def __init__(self, checkpoints: Sequence[str | Path] | str | Path, device: str = "cpu", gop: int = 12):
+    def __init__(
+        self,
+        checkpoints: Sequence[str | Path] | str | Path,
+        device: str = "cpu",
+        gop: int = 12,
+        precision: str = "float32",
+    ):
         paths = [Path(p) for p in ([checkpoints] if isinstance(checkpoints, str | Path) else checkpoints)]
         if not 1 <= gop <= 65535:
             raise ConfigError(f"gop={gop} is out of range; give 1 (all I-frames) to 65535")
-        self.device, self.gop = torch.device(device), gop
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision={precision} is not known; give {' or '.join(PRECISIONS)}")
+        self.device, self.gop, self.precision = torch.device(device), gop, precision
         models = [load_model(p, device) for p in paths]
         if len(models) > 1 and any(m.multirate for m in models):
             raise ConfigError(f"{', '.join(p.stem for p in paths)}: only single-rate checkpoints can form one codec")
@@ -43,15 +71,43 @@ class NeuralCodec(ClipCoding):
         self._by_beta = None if models[0].multirate else {beta_to_code(m.beta): m for m in models}
         self.betas = None if self._by_beta is None else sorted(m.beta for m in models)
         self.meta: dict[str, Any] = {"fingerprints": sorted(self._models)}
+        if precision != "float32":
+            self.meta["precision"] = precision
         self._paths = paths
 
     def __reduce__(self) -> tuple:
         """Another process gets the names of the checkpoints, not the weights, and loads them itself."""
-        return _reload, (self._paths, str(self.device), self.gop, self.name, self.meta, sorted(self._models))
+        made = self._paths, str(self.device), self.gop, self.precision
+        return _reload, (made, self.name, self.meta, sorted(self._models))
 
     def points(self, settings: Mapping[str, Any]) -> list[Point]:
-        """Its trained betas, or ``settings["beta"]``, with every ``settings["u_alpha"]`` if it has an ROI input."""
-        return beta_alpha_points(self.betas, self.supports_importance, settings)
+        """Its trained betas, or ``settings["beta"]``, with every ``settings["u_alpha"]`` if it has an ROI input.
+
+        A model of several rates is run at ``bitrate``, ``psnr`` or ``roi_psnr`` instead of beta where they are lists.
+        """
+        found = controlled_points(self.name, self.betas is None, self.supports_importance, settings)
+        if found is None:
+            found = beta_alpha_points(self.betas, self.supports_importance, settings)
+        return with_iframe_alphas(found, settings)
+
+    def control(
+        self,
+        point: Mapping[str, float],
+        *,
+        fps: Fraction,
+        count: int | None,
+        size: tuple[int, int],
+        first: Control | None = None,
+    ) -> Control:
+        """What decides beta and alpha of each frame at ``point``; with the control of a ``first`` pass, for a second.
+
+        Raises:
+            ConfigError: it cannot be done with this model, or the point contradicts itself.
+        """
+        if (asked := controlled(point)) and self.betas is not None:
+            have = ", ".join(_short(b) for b in self.betas)
+            raise ConfigError(f"{self.name} codes at beta={have} and cannot hold a {asked[0]}; use a multi-rate model")
+        return make_control(point, gop=self.gop, fps=Fraction(fps), count=count, size=size, first=first)
 
     def encode_frames(
         self,
@@ -60,60 +116,100 @@ class NeuralCodec(ClipCoding):
         importance: Iterator[Tensor] | None = None,
         *,
         fps: Fraction,
-        count: int,
+        count: int | None,
         size: tuple[int, int],
+        matrix: str | None = None,
+        full_range: bool = False,
+        control: Control | None = None,
     ) -> Iterator[bytes]:
-        """Code ``frames`` at ``point["beta"]`` in constant memory: the header, then one chunk for each frame.
+        """Code ``frames`` at ``point`` in constant memory: header, one chunk for each frame, end.
 
         Args:
-            frames: uint8 ``[3, H, W]``, ``count`` of them, of ``size`` (H, W). importance: q ``[1, H, W]`` for each.
+            frames: uint8 ``[3, H, W]``, of ``size`` (H, W), ``count`` of them (None: as many as come).
+            point: ``beta``, or what :meth:`control` takes instead, and the ``alpha`` that the maps were made with.
+            importance: q ``[1, H, W]`` for each.
+            matrix, full_range: of the source, as in :class:`pvc.video.VideoInfo`; kept in the header.
+            control: that of :meth:`control` for this clip and point, for who wants its report.
 
         Raises:
             ConfigError: a map for a model without ROI, a beta it was not trained for, or frames too large.
+            ImportanceError: there are fewer maps than frames.
         """
         if importance is not None and not self.supports_importance:
             raise ConfigError(f"{self.name} takes no importance map; use a model with ROI, or leave the map out")
-        code = beta_to_code(point["beta"])
-        model = self._model_for(code)
+        control = control or self.control(point, fps=fps, count=count, size=size)
+        if control.measures == "_roi" and importance is None:
+            raise ConfigError("a PSNR in the region of interest needs an importance map, which says where that is")
+        model = self._model_for(point.get("beta"))
         name = self.name if len(self._models) == 1 else f"{self.name}-{_short(model.beta)}"
         fps = Fraction(fps).limit_denominator(2**32 - 1)
-        if max(size) > 65535:
-            raise ConfigError(f"frames of {size[1]}x{size[0]} are too large; the format holds up to 65535 a side")
-        yield Header(name, fingerprint(model), size[1], size[0], str(fps), self.gop, count).pack()
-        past = previous = sent = None
-        for i, frame in enumerate(frames):
-            x = model.pad(frame[None].to(self.device).float() / 255)
-            q = None if importance is None else model.pad(next(importance)[None].to(self.device).float())
-            key = i % self.gop == 0
-            data, past = model.encode_frame(x, code_to_beta(code), q, None if key else past, previous)
-            yield pack_frame(Frame(key, code, data), sent)
-            previous, sent = x, code
+        colour = matrix or default_matrix(size[0]), full_range
+        made = name, fingerprint(model), size[1], size[0], str(fps), self.gop, count
+        writer = StreamWriter(Header(*made, *colour, self.precision))
+        yield writer.header()
+        control.overhead(8 * (len(writer.header()) + END_BYTES))
+        u_alpha = u_from_alpha(point.get("alpha", 1.0))
+        coder = FrameCoder(model, self.device, u_alpha, control.measures, getattr(torch, self.precision))
+        for number, frame in enumerate(upcoming(frames, importance, count, control.look_ahead)):
+            if number == 0:
+                control.learn(coder.probe(frame, control.probe()))
+            trials: list[Trial] = []
+            while not isinstance(verdict := control.choose(frame.left, trials), Trial):
+                trials.append(coder.code(frame, verdict))
+            coder.keep(frame, verdict)
+            record = writer.frame(verdict.choice.key, verdict.choice.code, verdict.coded[0])
+            control.spent(replace(verdict, bits=8 * (len(record) + KEY_BYTES * verdict.choice.key)))
+            yield record
+        yield writer.end()
 
-    def decode_frames(self, data: bytes) -> Iterator[Tensor]:
+    def decode_frames(
+        self, data: bytes | StreamReader, start: int = 0, conceal: Concealment | None = None
+    ) -> Iterator[Tensor]:
         """Frames uint8 ``[3, H, W]`` one by one; all whole frames come before the error of a damaged one.
 
+        Args:
+            data: the stream, or its reader (a file or a pipe, in constant memory).
+            start: the first frame to give out.
+            conceal: a frame that cannot be decoded is the one before it again (grey at the start) instead of an error.
+
         Raises:
-            BitstreamError: damaged, cut short, or written by another model.
+            BitstreamError: damaged, cut short, without a frame ``start``, or written by another model.
         """
-        header, position = unpack_header(data)
+        stream = StreamReader(data) if isinstance(data, bytes) else data
+        header = stream.header
         model = self._models.get(header.fingerprint)
         if model is None:
             raise BitstreamError(
                 f"the stream was written by {header.model} ({header.fingerprint}), not by {self.name} "
                 f"({', '.join(self._models)}); decode it with that checkpoint"
             )
-        shape = [-(-n // model.multiple) * model.multiple for n in (header.height, header.width)]
-        past = None
-        for frame in unpack_frames(data, position, header.frames):
-            past = model.decode_frame(
-                frame.data, code_to_beta(frame.beta_code), tuple(shape), None if frame.key else past
-            )
-            out = past.reference[0, :, : header.height, : header.width]
-            yield (out * 255).round().to(torch.uint8).cpu()
+        picture = torch.full((3, header.height, header.width), 128, dtype=torch.uint8)
+        past, given = None, False
+        for frame in stream.frames(start, conceal):
+            try:
+                past = _decode(model, frame, past, header)
+            except BitstreamError as error:
+                error = BitstreamError(f"frame {frame.number} cannot be decoded: {error}")
+                if conceal is None:
+                    raise error from None
+                conceal.note(str(error))
+                past = None
+            if past is not None:
+                out = past.reference[0, :, : header.height, : header.width]
+                picture = (out * 255).round().to(torch.uint8).cpu()
+            if frame.number < start:
+                continue
+            if past is None:
+                conceal.count(frame.number)
+            given = True
+            yield picture
+        if start and not given:
+            raise BitstreamError(f"there is no frame {start}, the stream has {stream.count}")
 
-    def _model_for(self, code: int):
+    def _model_for(self, beta: float | None) -> ScaleSpaceFlow:
         if self._by_beta is None:
             return next(iter(self._models.values()))
+        code = beta_to_code(beta)
         if code not in self._by_beta:
             have = ", ".join(_short(b) for b in self.betas)
             raise ConfigError(
@@ -122,13 +218,22 @@ class NeuralCodec(ClipCoding):
         return self._by_beta[code]
 
 
+def _decode(model: ScaleSpaceFlow, frame: Frame, past: Past | None, header: Header) -> Past | None:
+    """What is known after ``frame``; None where it, or what it is predicted from, is missing."""
+    if frame.data is None or (past is None and not frame.key):
+        return None
+    height, width = (-(-n // model.multiple) * model.multiple for n in (header.height, header.width))
+    beta, past = code_to_beta(frame.beta_code), None if frame.key else past
+    return model.decode_frame(frame.data, beta, (height, width), past, getattr(torch, header.precision))
+
+
 def _reload(
-    paths: Sequence[Path], device: str, gop: int, name: str, meta: dict[str, Any], fingerprints: Sequence[str]
+    made: tuple[Sequence[Path], str, int, str], name: str, meta: dict[str, Any], fingerprints: Sequence[str]
 ) -> NeuralCodec:
     """The codec in another process. Raises ``CheckpointError`` if a file has been overwritten in the meantime."""
-    codec = NeuralCodec(paths, device, gop)
+    codec = NeuralCodec(*made)
     if sorted(codec._models) != fingerprints:
-        files = ", ".join(map(str, paths))
+        files = ", ".join(map(str, made[0]))
         raise CheckpointError(f"{files} changed while the evaluation was running; evaluate a copy of it")
     codec.name, codec.meta = name, meta
     return codec

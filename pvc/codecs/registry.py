@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from pvc.codecs.base import Codec
 from pvc.errors import CheckpointError, ConfigError, PvcError
 from pvc.paths import config_dir, find_checkpoints
+from pvc.versions import versions
 
 
 def codec_names() -> list[str]:
@@ -44,7 +45,8 @@ def load_codec(name: str, gop: int = 12, device: str = "cpu", weights_dir: str |
     _check_device(device)
     codec = NeuralCodec(checkpoints, device=device, gop=gop)
     hashes = {path.stem: _sha256(path) for path in checkpoints}
-    codec.meta = {**getattr(codec, "meta", {}), "gop": gop, "device": device, "checkpoints": hashes}
+    settings = {"gop": gop, "device": device, "libraries": versions("torch"), "checkpoints": hashes}
+    codec.meta = {**getattr(codec, "meta", {}), **settings}
     return codec
 
 

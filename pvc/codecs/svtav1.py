@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from pvc.codecs.base import ClipCoding, Point, numbers
-from pvc.codecs.elementary import COLORSPACE, decode_elementary
+from pvc.codecs.command import encoder_arguments
+from pvc.codecs.elementary import COLORSPACE, COLORSPACE_NAMES, decode_elementary
 from pvc.errors import BitstreamError, ConfigError, ImportanceError, VideoError
+from pvc.versions import versions
 from pvc.video import default_matrix, rgb_to_yuv
 from pvc.video.color import make_frame
 
@@ -54,10 +56,14 @@ class SvtAv1(ClipCoding):
         self.name, self.matrix, self.full_range = name, matrix, full_range
         self._options = {k: str(v).format(gop=gop) for k, v in options.items()}
         self.gop = _keyint(name, self._options.get("svtav1-params", ""))
+        frames = {"pix_fmt": "yuv420p", "colorspace": COLORSPACE_NAMES[matrix], "full_range": full_range}
+        command = encoder_arguments("libsvtav1", self._at("{CRF}"), "obu", **frames)
         self.meta: dict[str, Any] = {
             "encoder": "libsvtav1",
+            "libraries": versions("av"),
             "preset": preset,
             "options": dict(self._options),
+            "command": " ".join(["ffmpeg", *command]),
             "matrix": matrix or "bt601 below 720 lines, else bt709",
             "range": "full" if full_range else "limited",
             "pix_fmt": "yuv420p",
@@ -104,15 +110,17 @@ class SvtAv1(ClipCoding):
             yield b"".join(map(bytes, context.encode(picture)))
         yield b"".join(map(bytes, context.encode(None)))
 
+    def _at(self, crf: str) -> dict[str, str]:
+        """The options with this crf: a parameter, as FFmpeg's own option crf takes 0 for the encoder's default, 35."""
+        return self._options | {"svtav1-params": f"{self._options['svtav1-params']}:crf={crf}"}
+
     def _open(self, crf: float, fps: Fraction, size: tuple[int, int], matrix: str) -> av.VideoCodecContext:
         context = av.CodecContext.create("libsvtav1", "w")
         context.height, context.width = size
         context.pix_fmt = "yuv420p"
         context.framerate, context.time_base = fps, 1 / fps
         context.colorspace, context.color_range = COLORSPACE[matrix], 2 if self.full_range else 1
-        # Not as FFmpeg's own option crf: there 0 means the encoder's default, 35.
-        params = f"{self._options['svtav1-params']}:crf={crf:g}"
-        context.options = self._options | {"svtav1-params": params}
+        context.options = self._at(f"{crf:g}")
         level = av.logging.get_level()
         av.logging.set_level(av.logging.WARNING)  # parameters that the encoder refuses are only warned of
         try:
@@ -124,6 +132,7 @@ class SvtAv1(ClipCoding):
             av.logging.set_level(level)
         for _, source, message in messages:
             if source == "libsvtav1" and message.startswith("Error parsing option"):
+                params = self._at(f"{crf:g}")["svtav1-params"]
                 raise ConfigError(f"codec {self.name}: libsvtav1 does not take {params}: {message.strip()}")
         return context
 

@@ -4,7 +4,6 @@ FFmpeg gets the frames through a pipe and writes the stream to a temporary file.
 libvvenc prints warnings there, in between the bits.
 """
 
-import functools
 import re
 import subprocess
 import tempfile
@@ -18,11 +17,14 @@ import torch
 from torch import Tensor
 
 from pvc.codecs.base import ClipCoding, Point, numbers
+from pvc.codecs.command import encoder_arguments
 from pvc.codecs.elementary import decode_elementary
 from pvc.codecs.odd_size import size_unit
 from pvc.errors import ConfigError, ImportanceError, VideoError
+from pvc.versions import versions
 from pvc.video import default_matrix, rgb_to_yuv
 from pvc.video.color import MATRICES
+from pvc.video.ffmpeg_binary import ffmpeg_binary
 
 PIX_FMT = "yuv420p10le"  # the only one that FFmpeg's libvvenc takes
 _SEI_HEADER = b"\x00\xb9"  # NAL unit header of a prefix SEI
@@ -67,13 +69,16 @@ class VVenC(ClipCoding):
         self.name, self.matrix = name, matrix
         self._options = {k: str(v).format(gop=gop) for k, v in options.items()}
         self.gop = _intra_period(name, self._options.get("vvenc-params", ""))
-        self._binary, version = _ffmpeg()
-        command = self._arguments("{QP}", "{WIDTH}x{HEIGHT}", "{FPS}", matrix or "{MATRIX}")
+        try:
+            self._binary, version = ffmpeg_binary("encoders", "libvvenc")
+        except ConfigError as error:
+            raise ConfigError(f"codec {name}: {error}") from error
+        command = self._arguments("{QP}", "{WIDTH}x{HEIGHT}", "{FPS}", matrix)
         self.meta: dict[str, Any] = {
             "encoder": "libvvenc",
             "preset": preset,
             "command": " ".join(["ffmpeg", *command]),
-            "ffmpeg": version,
+            "libraries": {"imageio-ffmpeg's ffmpeg": version, **versions("av")},
             "matrix": matrix or "bt601 below 720 lines, else bt709",
             "range": "limited",
             "pix_fmt": PIX_FMT,
@@ -130,13 +135,11 @@ class VVenC(ClipCoding):
             raise VideoError(f"{self.name}: FFmpeg's libvvenc coded {coded} of {taken} frames of {what}")
         yield size_unit(_SEI_HEADER, height, width) + stream
 
-    def _arguments(self, qp: str, size: str, fps: str, matrix: str) -> list[str]:
+    def _arguments(self, qp: str, size: str, fps: str, matrix: str | None) -> list[str]:
         """FFmpeg's command line for raw frames of ``size`` (``WxH``) in and an elementary stream out."""
-        tags = f"range=tv:colorspace={MATRICES.get(matrix, matrix)}"
-        source = f"-f rawvideo -pix_fmt {PIX_FMT} -video_size {size} -framerate {fps} -i pipe:0"
-        options = [part for key, value in self._options.items() for part in (f"-{key}", value)]
-        head = f"-hide_banner -loglevel error {source} -vf setparams={tags} -c:v libvvenc"
-        return [*head.split(), *options, "-qp", qp, "-f", "vvc", "stream.266"]
+        frames = {"size": size, "fps": fps, "colorspace": MATRICES.get(matrix, "{MATRIX}")}
+        options = self._options | {"qp": qp}
+        return encoder_arguments("libvvenc", options, "vvc", pix_fmt=PIX_FMT, **frames, file="stream.266")
 
     def decode_frames(self, data: bytes) -> Iterator[Tensor]:
         """Frames of ``data`` one by one, converted by the matrix and range that the stream itself carries.
@@ -145,28 +148,6 @@ class VVenC(ClipCoding):
             BitstreamError: where the stream is damaged, or at once where it holds no frame.
         """
         return decode_elementary(self.name, data, "vvc", PIX_FMT)
-
-
-@functools.cache
-def _ffmpeg() -> tuple[str, str]:
-    """Path and version of the FFmpeg that has libvvenc."""
-    try:
-        import imageio_ffmpeg
-
-        binary = imageio_ffmpeg.get_ffmpeg_exe()
-        said = [_output(binary, "-version"), _output(binary, "-encoders")]
-    except (ImportError, RuntimeError, OSError, subprocess.CalledProcessError) as error:
-        raise ConfigError(f"VVenC needs the FFmpeg of imageio-ffmpeg: {error}; install its wheel") from error
-    if " libvvenc " not in said[1]:
-        raise ConfigError(
-            f"{Path(binary).name} has no libvvenc, which VVenC needs; install the wheel of imageio-ffmpeg, "
-            "and let IMAGEIO_FFMPEG_EXE name no other binary"
-        )
-    return binary, said[0].split()[2]
-
-
-def _output(binary: str, argument: str) -> str:
-    return subprocess.run([binary, "-hide_banner", argument], capture_output=True, text=True, check=True).stdout
 
 
 @contextmanager

@@ -1,30 +1,83 @@
 """``pvc decode``: a ``.pvc`` stream back into a clip."""
 
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
+from pathlib import Path
 
-from pvc.commands.files import load_model, read_stream
+from torch import Tensor
+
+from pvc.codecs.neural import NeuralCodec
+from pvc.commands.files import load_model, reading
 from pvc.console import progress
-from pvc.entropy import container
-from pvc.errors import CheckpointError
+from pvc.entropy.reader import MAX_PIXELS, Concealment, StreamReader
+from pvc.errors import BitstreamError, CheckpointError, FramesMissing
 from pvc.video import VideoWriter
 
 
-def decode(source: str, target: str, model: str | None = None, device: str | None = None) -> None:
-    """Decode the ``.pvc`` stream ``source`` into the clip ``target`` (.mkv, .mp4, .y4m or a folder of PNG).
+def decode(
+    source: str,
+    target: str,
+    model: str | None = None,
+    device: str | None = None,
+    *,
+    start: int = 0,
+    count: int | None = None,
+    conceal: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> None:
+    """Decode the ``.pvc`` stream ``source`` into the clip ``target``, frame by frame; ``-`` is a pipe (y4m goes out).
+
+    Args:
+        target: .mkv, .mp4, .y4m or a folder of PNG.
+        start: the first frame to decode. count: how many; None is all.
+        conceal: go on after damage; a frame that is missing is the one before it again.
+        max_pixels: the largest width x height that is taken.
 
     Raises:
-        BitstreamError: the stream is damaged or cut; ``target`` is left as it was.
+        BitstreamError: the stream is damaged or cut. The frames before that are in ``target`` all the same.
         CheckpointError: the model that wrote the stream is not here.
+        FramesMissing: with ``conceal``, frames had to be made up.
     """
-    data = read_stream(source)
-    header = container.read_header(data)
+    note = Concealment() if conceal else None
+    with reading(source) as file:
+        stream = StreamReader(file, max_pixels)
+        codec = _model(source, stream, model, device)
+        frames = islice(codec.decode_frames(stream, start, note), count)
+        left = None if stream.count is None else max(stream.count - start, 0)
+        written = _write(target, frames, stream, codec.name, count if left is None else min(left, count or left))
+    if note is not None and note.reason is not None:
+        made_up = f"{note.frames} of {written} frames were made up, the first is frame {note.first}"
+        end = "" if stream.count is not None else "; how many are missing at its end is not known"
+        raise FramesMissing(f"{source}: {note.reason}: {made_up if note.frames else 'no frame is missing'}{end}")
+
+
+def _model(source: str, stream: StreamReader, model: str | None, device: str | None) -> NeuralCodec:
+    """The model that is asked for, or else the one that the stream names."""
+    if model is not None:
+        return load_model(model, device=device)
+    name = stream.header.model
+    if Path(name).name != name:  # a stream may come from anywhere; it is not to choose a file
+        raise CheckpointError(f"{source} names its model {name!r}, which is no name; give --model")
     try:
-        codec = load_model(model or header["model"], device=device)
+        return load_model(name, device=device)
     except CheckpointError as error:
-        if model is not None:
-            raise
         raise CheckpointError(f"{source} names its model, but {error} with --model") from None
-    size = {"width": header["width"], "height": header["height"]}
-    with VideoWriter(target, **size, fps=Fraction(header["fps"])) as writer, progress() as bars:
-        for frame in bars.track(codec.decode_frames(data), total=header["frames"], description=codec.name):
-            writer.write(frame)
+
+
+def _write(target: str, frames: Iterator[Tensor], stream: StreamReader, name: str, total: int | None) -> int:
+    """The frames into ``target``, those before damage as well; how many they were."""
+    header, written, damage = stream.header, 0, None
+    about = {"fps": Fraction(header.fps), "matrix": header.matrix, "full_range": header.full_range}
+    with VideoWriter(target, width=header.width, height=header.height, **about) as writer, progress() as bars:
+        try:
+            for frame in bars.track(frames, total=total, description=name):
+                writer.write(frame)
+                written += 1
+        except BitstreamError as error:
+            if not written:
+                raise
+            damage = error
+    if damage is not None:
+        raise BitstreamError(f"{damage} ({written} are in {target})")
+    return written

@@ -83,6 +83,14 @@ def weights() -> Iterator[Row]:
         yield purpose, ", ".join(found) or f"no {pattern}", True
 
 
+def sources() -> Iterator[Row]:
+    """Importance sources, and which weights file each of them lacks."""
+    from pvc.importance.registry import missing_weights, source_names
+
+    for name in source_names():
+        yield name, missing_weights(name) or "ready", True
+
+
 def doctor() -> int:
     """Print the findings; return 0, or 1 when something that pvc needs is missing."""
     from rich.console import Console
@@ -92,7 +100,8 @@ def doctor() -> int:
     console = Console()
     console.print(f"[bold]pvc {__version__}[/] on {platform.platform()}", highlight=False)
     healthy = True
-    for title, rows in (("Packages", packages), ("Devices", devices), ("Codecs", codecs), ("Weights", weights)):
+    parts = {"Packages": packages, "Devices": devices, "Codecs": codecs, "Weights": weights, "Importance": sources}
+    for title, rows in parts.items():
         table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")

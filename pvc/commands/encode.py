@@ -7,117 +7,129 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pvc.codecs import codec_names, load_codec
-from pvc.codecs.delta_qp import attach
-from pvc.commands.files import load_model, parse_fps, replacing, say_size
+from pvc.codecs.neural import NeuralCodec
+from pvc.codecs.rate_control import Control
+from pvc.commands import ordinary, rate
+from pvc.commands.files import load_model, parse_fps, say_size, writing
 from pvc.console import progress
 from pvc.errors import ConfigError, ImportanceError, VideoError
 from pvc.importance import check_map, u_from_alpha, weighted_mask
-from pvc.video import VideoReader, VideoWriter, open_video, probe
-
-PAPER_ALPHA = 26.5  # u_alpha = 0.2, the operating point that the spatial-control paper's figure 3 shows
+from pvc.video import VideoReader, open_video
+from pvc.video.pipe import is_pipe
+from pvc.video.stream import count_frames
 
 
 def encode(args: argparse.Namespace) -> None:
     """Code ``args.input`` into ``args.output`` with ``args.model`` (a ``.pvc`` stream) or ``args.codec`` (an mp4)."""
     _check_options(args)
-    fps = parse_fps(args.fps)
-    width, height = args.size or (None, None)
-    with open_video(
-        args.input,
-        width=width,
-        height=height,
-        fps=fps,
-        pix_fmt=args.pix_fmt,
-        matrix=args.matrix,
-        full_range=args.full_range,
-    ) as reader:
+    with _open(args) as reader:
         if args.codec:
             _encode_ordinary(args, reader)
         else:
             _encode_neural(args, reader)
 
 
+def _open(args: argparse.Namespace) -> VideoReader:
+    """The clip to code."""
+    width, height = args.size or (None, None)
+    return open_video(
+        args.input,
+        width=width,
+        height=height,
+        fps=parse_fps(args.fps),
+        pix_fmt=args.pix_fmt,
+        matrix=args.matrix,
+        full_range=args.full_range,
+    )
+
+
 def _check_options(args: argparse.Namespace) -> None:
     """Options that belong to the other kind of codec are refused, not ignored."""
+    rate.check_options(args)
     if args.codec:
-        if args.beta is not None:
-            raise ConfigError(f"--beta needs --model; the rate of {args.codec} is set by --crf")
-        if args.importance is not None and not _has_roi(args.codec):
-            able = " or ".join(filter(_has_roi, codec_names()))
-            raise ConfigError(f"{args.codec} takes no importance map; use {able}, or leave --importance out")
-        if args.crf is None:
-            raise ConfigError(f"--codec {args.codec} needs --crf, such as --crf 32")
-        if Path(args.output).suffix.lower() not in (".mp4", ".mkv"):
-            raise ConfigError(f"{args.output}: --codec {args.codec} writes .mp4 or .mkv")
+        ordinary.check_options(args)
     else:
         if args.crf is not None:
             raise ConfigError("--crf needs --codec; the rate of a model is set by --beta")
-        if Path(args.output).suffix.lower() != ".pvc":
-            raise ConfigError(f"{args.output}: a model writes .pvc streams; name the file OUT.pvc")
+        if not is_pipe(args.output) and Path(args.output).suffix.lower() != ".pvc":
+            raise ConfigError(f"{args.output}: a model writes .pvc streams; name the file OUT.pvc, or - for a pipe")
     if args.alpha not in (None, 1) and args.importance is None:
         raise ConfigError("--alpha weighs the region of interest: it needs --importance MAP")
 
 
-def _has_roi(codec: str) -> bool:
-    """Whether an ordinary codec has a variant that takes maps."""
-    return f"{codec}-roi" in codec_names()
+class _Frames:
+    """The reader's first ``count`` frames (uint8 ``[3, H, W]``), or all.
 
-
-def _frames(reader: VideoReader, name: str, count: int | None) -> Iterator[Tensor]:
-    """The reader's first ``count`` frames (uint8 ``[3, H, W]``).
+    Attributes:
+        done: how many were taken. ended: whether that was all.
 
     Raises:
-        VideoError: the clip has no frame, or fewer than ``count``.
+        VideoError: while iterating: the clip has no frame, or fewer than ``count``.
     """
-    done = 0
-    for frame in islice(reader, count):
-        yield frame
-        done += 1
-    if done < (count or 1):
-        raise VideoError(f"{name} has {done} frames" + (f", not {count}" if count else ""))
+
+    def __init__(self, reader: VideoReader, name: str, count: int | None):
+        self._reader, self.name, self.count = reader, name, count
+        self.done, self.ended = 0, False
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for frame in islice(self._reader, self.count):
+            self.done += 1
+            yield frame
+        if self.done < (self.count or 1):
+            raise VideoError(f"{self.name} has {self.done} frames" + (f", not {self.count}" if self.count else ""))
+        self.ended = True
 
 
-def _count(args: argparse.Namespace, reader: VideoReader) -> int:
-    """How many frames to code, which a stream's header says first. Raises VideoError if the clip has not so many."""
-    found = reader.info.frames or probe(args.input).frames
+def _count(args: argparse.Namespace, reader: VideoReader) -> int | None:
+    """How many frames to code, which a stream's header says first; None for all that a pipe gives.
+
+    Raises:
+        VideoError: the clip has fewer than are asked for.
+    """
+    if is_pipe(args.input):
+        return args.frames
+    found = reader.info.frames or count_frames(Path(args.input))
     if args.frames and args.frames > found:
         raise VideoError(f"{args.input} has {found} frames, not the {args.frames} of --frames")
     return args.frames or found
 
 
-def _masks(path: str, clip: str, shape: tuple[int, int], count: int, whole: bool) -> Iterator[Tensor]:
-    """The map of each of ``count`` frames of ``shape`` (H, W), float32 ``[1, H, W]``; ``whole``: there may be no more.
+def _masks(path: str, frames: _Frames, shape: tuple[int, int], whole: bool) -> Iterator[Tensor]:
+    """The map of each of ``frames`` of ``shape`` (H, W), float32 ``[1, H, W]``; ``whole``: there may be no more.
 
     Raises:
         ImportanceError: another size or length than the clip.
     """
     import torch
 
-    like = torch.empty((1, 3, *shape), device="meta")
+    like, clip, count, done = torch.empty((1, 3, *shape), device="meta"), frames.name, frames.count, 0
     with VideoReader(path, grey=True) as reader:
-        for i in range(count):
-            mask = next(reader, None)
-            if mask is None:
-                raise ImportanceError(f"{path} has {i} frames but {clip} has {count}; give one map for each frame")
+        for mask in islice(reader, count):
+            done += 1
             check_map(mask[None], like, map_name=path, clip_name=clip)
-            if whole and i == count - 1 and next(reader, None) is not None:
-                raise ImportanceError(f"{path} has more than the {count} frames of {clip}; give one map for each frame")
+            if frames.ended or (whole and done == count and next(reader, None) is not None):
+                raise ImportanceError(
+                    f"{path} has more than the {frames.done or count} frames of {clip}; give one map for each frame"
+                )
             yield mask
+    if not frames.ended and (count is None or done < count):
+        raise ImportanceError(f"{path} has {done} frames but {clip} has {count or 'more'}; give one map for each frame")
 
 
-def _importance(args: argparse.Namespace, shape: tuple[int, int], count: int) -> tuple[float, Iterator[Tensor] | None]:
-    """alpha, and q (float32 ``[1, H, W]``) of each of ``count`` frames of ``shape``; None where all weighs alike.
+def _importance(
+    args: argparse.Namespace, shape: tuple[int, int], frames: _Frames
+) -> tuple[float, Iterator[Tensor] | None]:
+    """alpha, and q (float32 ``[1, H, W]``) of each of ``frames`` of ``shape``; None where all weighs alike.
 
     Raises:
         ImportanceError: alpha is out of range, or the map does not fit the clip.
     """
-    alpha = args.alpha if args.alpha is not None else PAPER_ALPHA if args.importance is not None else 1.0
+    alpha = args.alpha if args.alpha is not None else rate.default_alpha(args) if args.importance is not None else 1.0
     u_alpha = u_from_alpha(alpha)
     if args.importance is None:
         return alpha, None
-    masks = _masks(args.importance, args.input, shape, count, whole=args.frames is None)
-    if alpha > 1:
+    masks = _masks(args.importance, frames, shape, whole=args.frames is None)
+    if alpha > 1 or frames.count is None:  # how long a pipe's map has to be is known at the end
         return alpha, (weighted_mask(mask, u_alpha) for mask in masks)
     for _ in masks:  # weighs all alike, which is coding without a map; one that does not fit is an error all the same
         pass
@@ -125,60 +137,52 @@ def _importance(args: argparse.Namespace, shape: tuple[int, int], count: int) ->
 
 
 def _encode_ordinary(args: argparse.Namespace, reader: VideoReader) -> None:
-    """An ordinary video with the options of ``configs/codec``, frame by frame."""
-    codec = load_codec(args.codec if args.importance is None else f"{args.codec}-roi", gop=args.gop)
-    meta, info = codec.meta, reader.info
-    # 4:2:0 streams of H.264 and H.265 have even sizes.
-    odd = (info.width % 2 or info.height % 2) and meta["encoder"] in ("libx264", "libx265")
-    count = _count(args, reader)
-    alpha, maps = _importance(args, (info.height, info.width), count)
-    # FFmpeg would clip a crf out of range without a word.
-    (point,) = codec.points({"crf": args.crf, "u_alpha": u_from_alpha(alpha)})
-    offsets = None if maps is None else (lambda picture: attach(picture, codec.delta_qp.blocks(next(maps), alpha)))
-    with (
-        VideoWriter(
-            args.output,
-            width=info.width,
-            height=info.height,
-            fps=info.fps,
-            matrix=info.matrix,
-            full_range=info.full_range,
-            codec=meta["encoder"],
-            pix_fmt="yuv444p" if odd else meta["pix_fmt"],
-            options=_at_crf(meta["options"], point["crf"]),
-            prepare=offsets,
-        ) as writer,
-        progress() as bars,
-    ):
-        for frame in bars.track(_frames(reader, args.input, count), total=count, description=args.codec):
-            writer.write(frame)
-    say_size(args.output, count, info.width * info.height)
-
-
-def _at_crf(options: dict[str, str], crf: float) -> dict[str, str]:
-    """Encoder options with the crf. SVT-AV1's goes into its parameters: by FFmpeg's own option 0 means its default."""
-    if "svtav1-params" in options:
-        return options | {"svtav1-params": f"{options['svtav1-params']}:crf={crf:g}"}
-    return options | {"crf": f"{crf:g}"}
+    """An ordinary video, frame by frame."""
+    info, frames = reader.info, _Frames(reader, args.input, _count(args, reader))
+    alpha, maps = _importance(args, (info.height, info.width), frames)
+    ordinary.encode_ordinary(args, info, iter(frames), frames.count, alpha, maps)
+    say_size(args.output, frames.done, info.width * info.height)
 
 
 def _encode_neural(args: argparse.Namespace, reader: VideoReader) -> None:
     """A ``.pvc`` stream, frame by frame."""
-    codec = load_model(args.model, args.gop, args.device)
+    codec = load_model(args.model, args.gop, args.device, args.precision or "float32")
     if args.importance is not None and not codec.supports_importance:
         raise ConfigError(f"{codec.name} takes no importance map; use a model with ROI, or leave --importance out")
-    count, shape = _count(args, reader), (reader.info.height, reader.info.width)
-    alpha, maps = _importance(args, shape, count)
-    beta = args.beta
-    if beta is None and (codec.betas is None or len(codec.betas) > 1):
-        raise ConfigError(f"--model {args.model} codes at several rates; give --beta, such as --beta 1e-3")
-    point = {"beta": codec.betas[0] if beta is None else beta, "alpha": alpha}
-    parts = codec.encode_frames(
-        _frames(reader, args.input, count), point, maps, fps=reader.info.fps, count=count, size=shape
-    )
-    with replacing(Path(args.output)) as file, progress() as bars:
-        bar = bars.add_task(codec.name, total=count)
-        for frames, part in enumerate(parts):  # the header comes first
+    point = rate.point(args, codec)
+    first = None
+    if args.passes == 2:
+        with _open(args) as again, progress() as bars:
+            one = _Pass(args, codec, again, point)
+            bar = bars.add_task(f"{codec.name}, first pass", total=one.frames.count)
+            for _ in one.parts:
+                bars.update(bar, completed=one.frames.done)
+        first = one.control
+    coding, size = _Pass(args, codec, reader, point, first), 0
+    frames = coding.frames
+    with writing(args.output) as file, progress() as bars:
+        bar = bars.add_task(codec.name, total=frames.count)
+        for part in coding.parts:
             file.write(part)
-            bars.update(bar, completed=frames)
-    say_size(args.output, count, shape[0] * shape[1])
+            file.flush()  # for who reads the other end of a pipe
+            size += len(part)
+            bars.update(bar, completed=frames.done)
+        if coding.maps is not None and frames.count is None:
+            next(coding.maps, None)  # says so if there are more maps than frames
+    say_size(args.output, frames.done, reader.info.height * reader.info.width, size)
+    rate.say(args.output, coding.control)
+
+
+class _Pass:
+    """One pass of a model over a clip: what it takes, what decides its rate, and the parts of the stream."""
+
+    def __init__(self, args, codec: NeuralCodec, reader: VideoReader, point: dict, first: Control | None = None):
+        info = reader.info
+        self.frames = _Frames(reader, args.input, _count(args, reader))
+        shape = info.height, info.width
+        alpha, self.maps = _importance(args, shape, self.frames)
+        point = {**point, "alpha": alpha}
+        about = {"fps": info.fps, "count": self.frames.count, "size": shape}
+        self.control = codec.control(point, **about, first=first)
+        colour = {"matrix": info.matrix, "full_range": info.full_range}
+        self.parts = codec.encode_frames(self.frames, point, self.maps, **about, **colour, control=self.control)

@@ -4,14 +4,15 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from pvc.codecs.neural import NeuralCodec
-from pvc.errors import ConfigError, VideoError
+from pvc.errors import BitstreamError, ConfigError, VideoError
 from pvc.paths import find_checkpoints
+from pvc.video.pipe import is_pipe, standard_input, standard_output
 
 
 @contextmanager
@@ -62,24 +63,44 @@ def parse_fps(text: str | None) -> Fraction | None:
     return fps
 
 
-def load_model(name: str, gop: int = 12, device: str | None = None) -> NeuralCodec:
+def load_model(name: str, gop: int = 12, device: str | None = None, precision: str = "float32") -> NeuralCodec:
     """The trained codec ``name``: a checkpoint's name, the common name of several, or a path.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be read.
     """
-    return NeuralCodec(find_checkpoints(name), default_device(device), gop)
+    return NeuralCodec(find_checkpoints(name), default_device(device), gop, precision)
 
 
-def say_size(target: str, frames: int, pixels: int) -> None:
-    """Size and rate of the file that was written, to standard error."""
-    size = Path(target).stat().st_size
+def say_size(target: str, frames: int, pixels: int, size: int | None = None) -> None:
+    """Size (in bytes; else the file's) and rate of what was written, to standard error."""
+    size = Path(target).stat().st_size if size is None else size
     print(f"{target}: {size} bytes, {8 * size / (frames * pixels):.4f} bits per pixel", file=sys.stderr)
 
 
-def read_stream(source: str) -> bytes:
-    """The bytes of a ``.pvc`` file. Raises ``VideoError`` if it is none."""
+@contextmanager
+def reading(source: str) -> Iterator[BinaryIO]:
+    """A ``.pvc`` file, or standard input for ``-``, opened; an error in it or in reading it names the file.
+
+    Raises:
+        VideoError: there is no such file.
+    """
     path = Path(source)
-    if not path.is_file():
+    if not is_pipe(source) and not path.is_file():
         raise VideoError(f"{source} does not exist" if not path.exists() else f"{source} is a folder, not a .pvc file")
-    return path.read_bytes()
+    with ExitStack() as stack:
+        file = standard_input() if is_pipe(source) else stack.enter_context(path.open("rb"))
+        try:
+            yield file
+        except BitstreamError as error:
+            raise BitstreamError(f"{'standard input' if is_pipe(source) else source}: {error}") from None
+
+
+@contextmanager
+def writing(target: str) -> Iterator[IO[bytes]]:
+    """What :func:`replacing` gives, or standard output for ``-``."""
+    if is_pipe(target):
+        yield standard_output()
+    else:
+        with replacing(Path(target)) as file:
+            yield file

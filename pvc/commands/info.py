@@ -2,19 +2,23 @@
 
 import json
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pvc.commands.files import read_stream
-from pvc.entropy import container
+from pvc.commands.files import reading
+from pvc.entropy.condition import code_to_beta
+from pvc.entropy.container import MAGIC
+from pvc.entropy.reader import Concealment, StreamReader
 from pvc.video import probe
+from pvc.video.pipe import is_pipe
 
 
 def info(source: str, *, as_json: bool = False) -> None:
-    """Print the header of a ``.pvc`` stream, or what a clip says of itself."""
-    if Path(source).suffix.lower() == ".pvc":
-        data = read_stream(source)
-        found: dict[str, Any] = {"file": source, "bytes": len(data), **container.read_header(data)}
+    """Print what a ``.pvc`` stream (``-``: of a pipe) holds and whether it is whole, or what a clip says of itself."""
+    if _is_stream(source):
+        with reading(source) as file:
+            found = {"file": source, **_summary(StreamReader(file, max_pixels=2**32))}
     else:
         found = {"file": source, **asdict(probe(source))}
     if as_json:
@@ -22,4 +26,77 @@ def info(source: str, *, as_json: bool = False) -> None:
     else:
         width = max(map(len, found))
         for key, value in found.items():
-            print(f"{key:<{width}}  {value}")
+            if value is not None:
+                print(f"{key:<{width}}  {_shown(value)}")
+
+
+def _is_stream(source: str) -> bool:
+    path = Path(source)
+    if is_pipe(source) or path.suffix.lower() == ".pvc":
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == MAGIC
+
+
+def _summary(stream: StreamReader) -> dict[str, Any]:
+    """Header, groups of pictures and bits of all that can be read; nothing is decoded."""
+    note, sizes, keys, codes = Concealment(), _Range(), _Range(), _Range()
+    gops, last_key, missing = _Range(), None, 0
+    for frame in stream.frames(conceal=note):
+        if frame.data is None:
+            missing += 1
+            continue
+        (keys if frame.key else sizes).add(8 * len(frame.data))
+        codes.add(frame.beta_code)
+        if frame.key:
+            if last_key is not None:
+                gops.add(frame.number - last_key)
+            last_key = frame.number
+    whole = keys.count + sizes.count
+    if last_key is not None:
+        gops.add(whole + missing - last_key)
+    fps = Fraction(stream.header.fps)
+    return {
+        "bytes": stream.position,
+        **asdict(stream.header),
+        "frames": stream.count,
+        "whole": note.reason is None,
+        "damage": note.reason,
+        "frames_whole": whole,
+        "key_frames": keys.count,
+        "gop_shortest": gops.least,
+        "gop_longest": gops.most,
+        "seconds": None if stream.count is None else float(stream.count / fps),
+        "kbps": float(8 * stream.position * fps / whole / 1000) if whole else None,
+        "key_frame_bits": keys.mean,
+        "other_frame_bits": sizes.mean,
+        "largest_frame_bits": max(keys.most or 0, sizes.most or 0) if whole else None,
+        "beta_least": None if codes.least is None else code_to_beta(codes.least),
+        "beta_most": None if codes.most is None else code_to_beta(codes.most),
+    }
+
+
+class _Range:
+    """Number, least, most and mean of the values that were added."""
+
+    def __init__(self) -> None:
+        self.count, self._sum = 0, 0
+        self.least: int | None = None
+        self.most: int | None = None
+
+    def add(self, value: int) -> None:
+        """One more value."""
+        self.least = value if self.least is None else min(self.least, value)
+        self.most = value if self.most is None else max(self.most, value)
+        self.count, self._sum = self.count + 1, self._sum + value
+
+    @property
+    def mean(self) -> float | None:
+        """None where there is no value."""
+        return self._sum / self.count if self.count else None
+
+
+def _shown(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -10,18 +10,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from pvc.data.pictures import PictureSequence, read_list
 from pvc.data.sequence import Box, Sequence
 from pvc.data.source import Source
 from pvc.errors import ConfigError, DataError, ImportanceError
+from pvc.importance.annotation import read_annotation
 from pvc.video.images import image_size, list_images
-
-_VOID = 255  # of the numbered annotations: belongs to nothing
 
 
 @dataclass
@@ -115,23 +111,3 @@ class Davis(Source):
             raise DataError(f"{annotations[0]} has none of the objects {list(self.objects)} (data.source.objects)")
         width, height = image_size(files[0])
         return DavisSequence("davis", name, len(files), height, width, self.fps, files, annotations, self.objects)
-
-
-def read_annotation(file: Path, objects: tuple[int, ...] | None = None) -> Tensor:
-    """A mask ``[1, H, W]``, 1 where one of the objects (None: any of them) is.
-
-    Annotations with one unnumbered object (0 and 255, DAVIS 2016) count as object 1.
-
-    Raises:
-        DataError: the file is missing or broken.
-    """
-    try:
-        with Image.open(file) as image:
-            numbered = image.mode == "P"
-            index = np.array(image if numbered else image.convert("L"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"{file}: cannot read the annotation ({getattr(error, 'strerror', None) or error})") from error
-    if not numbered and set(np.unique(index)) <= {0, 255}:
-        index = (index > 0).astype(np.uint8)
-    chosen = (index > 0) & (index != _VOID) if objects is None else np.isin(index, objects)
-    return torch.from_numpy(chosen.astype(np.float32))[None]

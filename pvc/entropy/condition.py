@@ -45,7 +45,11 @@ def embed_beta(beta: Tensor) -> Tensor:
     return (1 - (position[:, None] - bins).abs()).clamp(min=0)
 
 
-class BetaCondition(nn.Module):
+class TakesBeta(nn.Module):
+    """A layer that is called with the beta embedding [N, 4] beside its input."""
+
+
+class BetaCondition(TakesBeta):
     """Scale and shift per channel from the beta embedding: ``x * (1 + e W_s) + e W_b`` (figure 2, right).
 
     Starts as the identity, bit for bit, so a model warm-started from a single-rate one equals it at every beta.
@@ -56,29 +60,23 @@ class BetaCondition(nn.Module):
         self.scale = nn.Parameter(torch.zeros(BINS, channels))
         self.shift = nn.Parameter(torch.zeros(BINS, channels))
 
+    def coefficients(self, e: Tensor) -> tuple[Tensor, Tensor]:
+        """``e`` [N, 4] -> scale and shift, each [N, C]."""
+        # sums, not a matrix product: autocast would round that to half precision
+        bins = e.to(self.scale.dtype)[:, :, None]
+        return 1 + (bins * self.scale).sum(1), (bins * self.shift).sum(1)
+
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         """``x`` [N, C, H, W], ``e`` [N, 4] -> [N, C, H, W]."""
-        e = e.to(x.dtype)
-        return x * (1 + e @ self.scale)[:, :, None, None] + (e @ self.shift)[:, :, None, None]
+        scale, shift = self.coefficients(e)
+        return torch.addcmul(shift[:, :, None, None].to(x.dtype), x, scale[:, :, None, None].to(x.dtype))
 
 
 class Conditioned(nn.ModuleList):
-    """A sequence of layers in which every :class:`BetaCondition` also gets the beta embedding."""
+    """A sequence of layers in which every :class:`TakesBeta` also gets the beta embedding."""
 
     def forward(self, x: Tensor, e: Tensor | None = None) -> Tensor:
         """``x`` through all layers; ``e`` [N, 4] is needed when a layer is conditioned."""
         for layer in self:
-            x = layer(x, e) if isinstance(layer, BetaCondition | Conditioned | ConditionedResidual) else layer(x)
+            x = layer(x, e) if isinstance(layer, TakesBeta) else layer(x)
         return x
-
-
-class ConditionedResidual(nn.Module):
-    """``x + body(x, e)`` for a :class:`Conditioned` body."""
-
-    def __init__(self, body: Conditioned):
-        super().__init__()
-        self.body = body
-
-    def forward(self, x: Tensor, e: Tensor | None = None) -> Tensor:
-        """``x`` [N, C, H, W] -> same shape."""
-        return x + self.body(x, e)

@@ -10,14 +10,19 @@ from compressai.ops import LowerBound, quantize_ste
 from torch import Tensor, nn
 
 from pvc.entropy import exact
+from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.condition import Conditioned
 from pvc.entropy.quantise import DeadZone
+from pvc.entropy.skip import FLAG, is_certain, skipped
+from pvc.entropy.tables import tables_of
 
 # 64 standard deviations, even in the logarithm, as in CompressAI.
 SCALE_MIN, SCALE_MAX, SCALE_LEVELS = 0.11, 256.0, 64
 LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
 SCALE_TABLE = [SCALE_MIN * math.exp(LOG_STEP * i) for i in range(SCALE_LEVELS)]
-# Largest magnitude coded with a table of its own; beyond it the coder escapes to Elias-gamma-like bypass bits.
+# Where one of them is nearer than the next. Rounded, so that they do not hang on the last bit of a library's logarithm.
+SCALE_EDGES = [round(math.sqrt(a * b) * 2**20) / 2**20 for a, b in pairwise(SCALE_TABLE)]
+# Largest magnitude of a symbol: what an escape can hold.
 SYMBOL_LIMIT = 2**15 - 1
 # Magnitude up to which the symbols of the frame before tell the scale something.
 CONTEXT_LIMIT = 15
@@ -107,11 +112,11 @@ class Hyperprior(nn.Module):
         mean = self.mean(z_hat, e)
         return mean if self.context_mean is None else mean + self.context_mean(context.latent, e)
 
-    def _standard_deviation(self, z_hat: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
+    def _level(self, z_hat: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
         out = self.scale(z_hat, e)
         if self.context_scale is not None:
             out = out + self.context_scale(context.symbols.abs().clamp(max=CONTEXT_LIMIT), e)
-        return self._level_to_scale(self.scale_head(out, e))
+        return self.scale_head(out, e)
 
     def _level_to_scale(self, level: Tensor) -> Tensor:
         level = self.bound(level)
@@ -125,19 +130,30 @@ class Hyperprior(nn.Module):
         """Quantised latent and symbols [N, M, h, w] (rounded, gradient straight through), and estimated bits [N].
 
         In training, z's bits are those of uniform noise instead of rounding, and so are y's without a dead zone; in
-        evaluation they are those of the symbols.
+        evaluation they are those of the symbols, and symbols that the coder skips are zero and cost nothing.
         """
         z = self._hyper_latent(y, q, e)
         _, z_likelihood = self.factorized(z)
         medians = self._medians()
         z_hat = quantize_ste(z - medians) + medians
-        mean, std = self._mean(z_hat, e, context), self._standard_deviation(z_hat, e, context)
+        mean, level = self._mean(z_hat, e, context), self._level(z_hat, e, context)
+        std = self._level_to_scale(level)
         symbols = self._quantise(y - mean, q, std)
         noise = self.training and self.dead_zone is None
         coded = y - mean + torch.empty_like(y).uniform_(-0.5, 0.5) if noise else symbols
         likelihood = self.conditional.likelihood_lower_bound(self.conditional._likelihood(coded, std))
+        if not self.training:
+            likelihood = likelihood.maximum(self._rarest(symbols.abs(), std))
+        if self.log_scale and not self.training:
+            skip, _ = skipped(level, symbols)
+            symbols, likelihood = symbols.masked_fill(skip, 0), likelihood.masked_fill(skip, 1)
         bits = -(torch.log2(likelihood).flatten(1).sum(1) + torch.log2(z_likelihood).flatten(1).sum(1))
         return symbols + mean, symbols, bits
+
+    def _rarest(self, magnitude: Tensor, std: Tensor) -> Tensor:
+        """What the coder spends at most, as a probability: 16 bits in a table, and 4 + log2 |symbol| more beyond it."""
+        edge = torch.ceil(-self.conditional._standardized_quantile(self.conditional.tail_mass / 2) * std)
+        return torch.where(magnitude <= edge, 2.0**-16, 2.0**-20 / magnitude.clamp(min=1))
 
     def _medians(self) -> Tensor:
         return self.factorized.quantiles[:, 0, 1].detach()[None, :, None, None]
@@ -148,7 +164,10 @@ class Hyperprior(nn.Module):
         self.conditional.update_scale_table(SCALE_TABLE, force=True)
 
     def _tables(self, z_symbols: Tensor, e: Tensor | None, context: Context | None) -> tuple[Tensor, Tensor]:
-        """Mean and table index, both [1, M, h, w], from the symbols of z; the index is exact everywhere."""
+        """Mean and level of the table, both [1, M, h, w], from the symbols of z; the level is exact everywhere.
+
+        Levels are whole numbers up to the last row; those of a ``log_scale`` go below the first one.
+        """
         medians = self._medians()
         z_hat = z_symbols.to(medians.dtype) + medians
         mean = self._mean(z_hat, e, context)
@@ -158,35 +177,39 @@ class Hyperprior(nn.Module):
             level = level + exact.run(self.context_scale, context.symbols.double().abs().clamp(max=CONTEXT_LIMIT), e)
         level = exact.run(self.scale_head, level, e)
         if not self.log_scale:
-            edges = [math.sqrt(a * b) for a, b in pairwise(SCALE_TABLE)]
-            level = torch.bucketize(level, torch.tensor(edges, dtype=torch.float64, device=level.device))
-        return mean, torch.round(level).clamp(0, SCALE_LEVELS - 1).int()
+            edges = torch.tensor(SCALE_EDGES, dtype=torch.float64, device=level.device)
+            level = torch.bucketize(level.contiguous(), edges)
+        return mean, torch.round(level).clamp(max=SCALE_LEVELS - 1)
 
-    def _z_indexes(self, shape: tuple[int, int]) -> Tensor:
-        return torch.arange(self.hyper, dtype=torch.int32).view(1, -1, 1, 1).expand(1, -1, *shape)
+    def _z_indexes(self, shape: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
+        return torch.arange(self.hyper, dtype=torch.int16, device=device).view(1, -1, 1, 1).expand(1, -1, *shape)
 
     def compress(
-        self, y: Tensor, q: Tensor | None, e: Tensor | None, context: Context | None, writer
+        self, y: Tensor, q: Tensor | None, e: Tensor | None, context: Context | None, writer: Writer
     ) -> tuple[Tensor, Tensor]:
-        """Write y [1, M, h, w] with ``writer`` (:class:`pvc.entropy.coder.Writer`).
-
-        Returns what the decoder has: the quantised latent and its symbols, both [1, M, h, w].
-        """
+        """Write y [1, M, h, w]; returns what the decoder has: quantised latent and its symbols, both [1, M, h, w]."""
         z = self._hyper_latent(y, q, e)
-        z_symbols = torch.round(z - self._medians()).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
-        mean, indexes = self._tables(z_symbols, e, context)
-        std = self._level_to_scale(indexes.to(mean.dtype)) if self.log_scale else None
-        symbols = self._quantise(y - mean, q, std).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
-        writer.put(z_symbols, self._z_indexes(z.shape[-2:]), self.factorized)
-        writer.put(symbols, indexes, self.conditional)
-        symbols = symbols.to(mean.dtype)
+        z_symbols = torch.round(z - self._medians()).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        mean, level = self._tables(z_symbols, e, context)
+        writer.put(z_symbols, self._z_indexes(z.shape[-2:], z.device), tables_of(self.factorized))
+        std = self._level_to_scale(level.to(mean.dtype)) if self.log_scale else None
+        symbols = self._quantise(y - mean, q, std).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        indexes = level.clamp(min=0)
+        if self.log_scale:
+            skip, flag = skipped(level, symbols)
+            writer.put(flag, torch.zeros_like(flag, dtype=torch.int16), FLAG)
+            symbols, indexes = symbols.masked_fill(skip, 0), indexes.masked_fill(skip, -1)
+        writer.put(symbols, indexes, tables_of(self.conditional))
         return symbols + mean, symbols
 
     def decompress(
-        self, hyper_shape: tuple[int, int], e: Tensor | None, context: Context | None, reader
+        self, hyper_shape: tuple[int, int], e: Tensor | None, context: Context | None, reader: Reader
     ) -> tuple[Tensor, Tensor]:
         """Read what :meth:`compress` wrote and return the same; ``hyper_shape`` is z's (h, w)."""
-        z_symbols = reader.get(self._z_indexes(hyper_shape), self.factorized)
-        mean, indexes = self._tables(z_symbols.to(self.factorized.quantiles.device), e, context)
-        symbols = reader.get(indexes, self.conditional).to(mean)
+        z_symbols = reader.get(self._z_indexes(hyper_shape), tables_of(self.factorized))
+        mean, level = self._tables(z_symbols.to(self.factorized.quantiles.device), e, context)
+        indexes = level.clamp(min=0)
+        if self.log_scale and not reader.get(torch.zeros(1), FLAG).item():
+            indexes = indexes.masked_fill(is_certain(level), -1)
+        symbols = reader.get(indexes, tables_of(self.conditional)).to(mean)
         return symbols + mean, symbols

@@ -1,8 +1,7 @@
-"""Runs codecs over data sets and turns the records into BD-rate tables, plots and a report."""
+"""Runs codecs over data sets and compares the records; :mod:`pvc.evaluation.publish` draws, and is slower to import."""
 
 from pvc.evaluation.bd_rate import BdRate, Settings, bd_rate
 from pvc.evaluation.comparison import Row, compare
-from pvc.evaluation.publish import publish
 from pvc.evaluation.records import Record, RecordFile, load_runs
 from pvc.evaluation.run import Outcome, evaluate
 
@@ -17,5 +16,4 @@ __all__ = [
     "compare",
     "evaluate",
     "load_runs",
-    "publish",
 ]

@@ -42,6 +42,7 @@ _LOWER = {"higher_is_better": False}
 _AXES = dict(
     [
         *_regions("psnr", "PSNR", "dB"),
+        *_regions("psnr_mse", "PSNR of mean MSE", "dB"),
         *_regions("psnr_y", "PSNR-Y", "dB"),
         *_regions("psnr_yuv", "PSNR-YUV", "dB"),
         ("wpsnr", Axis("Weighted PSNR", "dB")),

@@ -7,11 +7,9 @@ here: a curve that bends back, too few points, or curves that hardly overlap giv
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-
-import bjontegaard
 
 from pvc.errors import ConfigError
 from pvc.evaluation.axes import Axis, axis
@@ -100,7 +98,7 @@ def bd_rate(
     if overlap < settings.min_overlap:
         spans = [_span((curve[0][1], curve[-1][1]), ax) for curve in curves]
         return BdRate(None, _too_little(overlap, settings, names, spans), overlap)
-    percent = _delta(bjontegaard.bd_rate, curves, settings)
+    percent = _delta("bd_rate", curves, settings)
     if not math.isfinite(percent):
         return BdRate(None, f"the interpolation gives {percent}", overlap)
     return BdRate(percent, None, overlap)
@@ -122,7 +120,7 @@ def bd_quality(
     if overlap < settings.min_overlap:
         spans = [f"rate {curve[0][0]:.4g} to {curve[-1][0]:.4g}" for curve in curves]
         return BdQuality(None, _too_little(overlap, settings, names, spans), overlap)
-    better = _delta(bjontegaard.bd_psnr, curves, settings)
+    better = _delta("bd_psnr", curves, settings)
     if not math.isfinite(better):
         return BdQuality(None, f"the interpolation gives {better}", overlap)
     return BdQuality(better if ax.higher_is_better else -better, None, overlap)
@@ -133,9 +131,13 @@ def _turned(curve: Curve, ax: Axis) -> list[tuple[float, float]]:
     return sorted((rate, _quality(value, ax)) for rate, value in curve)
 
 
-def _delta(function: Callable[..., float], curves: list[list[tuple[float, float]]], settings: Settings) -> float:
+def _delta(function: str, curves: list[list[tuple[float, float]]], settings: Settings) -> float:
+    import bjontegaard  # it imports pyplot: a second that no process needs in which only jobs run
+
     columns = [column for curve in curves for column in zip(*curve, strict=True)]
-    return float(function(*columns, method=settings.method, require_matching_points=False, min_overlap=0))
+    return float(
+        getattr(bjontegaard, function)(*columns, method=settings.method, require_matching_points=False, min_overlap=0)
+    )
 
 
 def _faults(curves: list[list[tuple[float, float]]], names: tuple[str, str], ax: Axis) -> str | None:
@@ -145,7 +147,9 @@ def _faults(curves: list[list[tuple[float, float]]], names: tuple[str, str], ax:
 
 def _too_little(overlap: float, settings: Settings, names: tuple[str, str], spans: list[str]) -> str:
     ranges = " and ".join(f"{name} {span}" for name, span in zip(names, spans, strict=True))
-    return f"curves overlap by {overlap:.0%} of the shorter one, {settings.min_overlap:.0%} is needed ({ranges})"
+    digits = 0 if f"{overlap:.0%}" != f"{settings.min_overlap:.0%}" else 2
+    needed = f"{settings.min_overlap:.{digits}%}"
+    return f"curves overlap by {overlap:.{digits}%} of the shorter one, {needed} is needed ({ranges})"
 
 
 def _quality(value: float, ax: Axis) -> float:

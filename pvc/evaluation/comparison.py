@@ -1,12 +1,21 @@
 """BD-rate and BD-quality rows of every codec against anchors: by sequence, their mean, and on mean curves."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pvc.errors import ConfigError
 from pvc.evaluation.axes import in_order
 from pvc.evaluation.bd_rate import Curve, Settings, bd_quality, bd_rate
-from pvc.evaluation.curves import CurveKey, curve_keys, key_of, mean_points, points, points_not_everywhere, without_roi
+from pvc.evaluation.curves import (
+    CurveKey,
+    curve_keys,
+    key_of,
+    mean_points,
+    pairs,
+    points,
+    points_not_everywhere,
+    without_roi,
+)
 from pvc.evaluation.published import Published
 from pvc.evaluation.records import Failure, Record, point_label
 
@@ -21,8 +30,10 @@ class Row:
     Attributes:
         sequence: A sequence's name; ``"mean"``: the mean of the sequences' numbers; or ``"mean curve"``: one number for
             the curves whose points are averaged over sequences. Published curves have rows of the last kind only.
-        anchor: Codec compared with, at u_alpha = 1 where it has one.
+        anchor: Codec compared with.
         u_alpha: ROI parameter of ``codec``, None where it has none.
+        anchor_u_alpha: ROI parameter of ``anchor``: None where it has none, 1 for its curve without ROI, else the same
+            as ``u_alpha``.
         bd_rate: Percent; None where there is no number, and then ``reason`` says why. A number over some of the
             sequences or points has both.
         overlap: Share of the shorter curve's quality range that both curves cover.
@@ -32,6 +43,7 @@ class Row:
             PSNR, negative for LPIPS. None where there is no number, and then ``quality_reason`` says why.
         quality_overlap: Share of the shorter curve's log-rate range that both curves cover.
         sequences_with_quality: Of a mean, how many sequences ``bd_quality`` is over.
+        measured: Whether any record of the data set has a value of the metric; else ``reason`` says why there is none.
     """
 
     dataset: str
@@ -40,6 +52,7 @@ class Row:
     anchor: str
     codec: str
     u_alpha: float | None
+    anchor_u_alpha: float | None
     bd_rate: float | None
     reason: str | None = None
     overlap: float | None = None
@@ -49,6 +62,12 @@ class Row:
     quality_reason: str | None = None
     quality_overlap: float | None = None
     sequences_with_quality: int = 1
+    measured: bool = True
+
+    @property
+    def at_same_u_alpha(self) -> bool:
+        """Whether both codecs were given maps."""
+        return self.anchor_u_alpha not in (None, 1)
 
     @property
     def key(self) -> CurveKey:
@@ -65,6 +84,9 @@ def compare(
 ) -> list[Row]:
     """Rows for every dataset, anchor, curve, metric and sequence, each group followed by its mean and its mean curve.
 
+    An anchor stands without ROI (u_alpha = 1). Where it takes maps and has curves at other u_alphas, there are rows of
+    each of them, too, against the other codecs that take maps at the same u_alpha.
+
     Args:
         records: Results.
         anchors: Codecs to compare with; a published one goes by its name with or without `` (published)``.
@@ -73,21 +95,21 @@ def compare(
         failures: Jobs without a record: rows that lack a point because of one say so.
 
     Raises:
-        ConfigError: an anchor is not among the curves of a data set.
+        ConfigError: an anchor is not among the curves of a data set, or has none that could be compared.
     """
     anchors = list(dict.fromkeys(anchors))
     rows = []
     for ground in _grounds(records, published, failures):
         for name in anchors:
-            anchor = without_roi(name, ground.keys)
-            if anchor is None and ground.sequences:
+            found = pairs(name, ground.keys)
+            if not found and without_roi(name, ground.keys) is None and ground.sequences:
                 raise ConfigError(
-                    f"there are no results of {name} (without ROI) on {ground.dataset} to compare with; "
-                    f"have {', '.join(dict.fromkeys(k.codec for k in ground.keys))}"
+                    f"there are no results of {name} on {ground.dataset} to compare with, without ROI or at the "
+                    f"u_alpha of another codec; have {', '.join(k.label for k in ground.keys)}"
                 )
-            for key in (k for k in ground.keys if anchor is not None and k != anchor):
+            for pair in found:
                 for metric in ground.metrics:
-                    rows += ground.rows(anchor, key, metric, settings)
+                    rows += ground.rows(*pair, metric, settings)
     if not rows and not records and not failures:
         names = ", ".join(dict.fromkeys(f"{c.name} on {c.dataset}" for c in published)) or "nothing"
         raise ConfigError(f"there are no results of {', '.join(anchors)} to compare with; have {names}")
@@ -123,9 +145,11 @@ class _Ground:
         jobs = [*self.records, *self.failures]
         self.keys = [*curve_keys(jobs), *self.published]
         self.sequences = list(dict.fromkeys(job.sequence for job in jobs))
-        metrics = {m for r in self.records for m in r.metrics}
-        metrics |= {m for r in self.records for m in r.meta.get("unavailable", {}) if self._makes_sense(m)}
-        self.metrics = in_order(metrics or {m for c in self.published.values() for m in c.curves})
+        self.measured = {m for r in self.records for m in r.metrics}
+        without = {m for r in self.records for m in r.meta.get("unavailable", {}) if self._makes_sense(m)}
+        if not self.records:
+            self.measured = {m for c in self.published.values() for m in c.curves}
+        self.metrics = in_order(self.measured | without)
 
     def _makes_sense(self, metric: str) -> bool:
         """Whether there could be a value: regions need a mask on any sequence."""
@@ -135,13 +159,15 @@ class _Ground:
 
     def rows(self, anchor: CurveKey, key: CurveKey, metric: str, settings: Settings | None) -> list[Row]:
         """The rows of one comparison."""
-        if anchor.published or key.published:
-            return [self._mean_curve(anchor, key, metric, settings)]
-        group = [self._sequence(s, anchor, key, metric, settings) for s in self.sequences]
-        return [*group, _mean(group), self._mean_curve(anchor, key, metric, settings)]
+        group = []
+        if not (anchor.published or key.published):
+            group = [self._sequence(s, anchor, key, metric, settings) for s in self.sequences]
+            group.append(_mean(group))
+        group.append(self._mean_curve(anchor, key, metric, settings))
+        return group if metric in self.measured else [replace(row, measured=False) for row in group]
 
     def _sequence(self, sequence: str, anchor: CurveKey, key: CurveKey, metric: str, settings: Settings | None) -> Row:
-        head = (self.dataset, sequence, metric, anchor.codec, *key)
+        head = (self.dataset, sequence, metric, anchor.codec, *key, anchor.u_alpha)
         pair = (anchor, key)
         curves = [points(self.records, k, sequence, metric) for k in pair]
         for k, curve in zip(pair, curves, strict=True):
@@ -150,7 +176,7 @@ class _Ground:
         return _row(head, 1, 1, curves, pair, metric, settings, self._lost(pair, [sequence]))
 
     def _mean_curve(self, anchor: CurveKey, key: CurveKey, metric: str, settings: Settings | None) -> Row:
-        head, pair = (self.dataset, MEAN_CURVE, metric, anchor.codec, *key), (anchor, key)
+        head, pair = (self.dataset, MEAN_CURVE, metric, anchor.codec, *key, anchor.u_alpha), (anchor, key)
         own = [k for k in pair if not k.published]
         sequences = self.sequences if own else []
         over = [s for s in sequences if all(points(self.records, k, s, metric) for k in own)]
@@ -244,6 +270,7 @@ def _mean(group: list[Row]) -> Row:
         first.metric,
         first.anchor,
         *first.key,
+        first.anchor_u_alpha,
         bd_rate=sum(rates) / len(rates) if rates else None,
         reason=_mean_reason([(r.sequence, r.bd_rate, r.reason) for r in group]),
         sequences=len(group),

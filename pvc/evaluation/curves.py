@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from pvc.codecs import Point
 from pvc.evaluation.records import Failure, Record
 from pvc.importance import u_from_alpha
 
@@ -20,7 +21,12 @@ class CurveKey(NamedTuple):
     @property
     def label(self) -> str:
         """Codec with its u_alpha, where it has one other than 1."""
-        return self.codec if self.u_alpha in (None, 1) else f"{self.codec}, u_alpha {self.u_alpha:g}"
+        return f"{self.codec}, u_alpha {self.u_alpha:g}" if self.has_roi else self.codec
+
+    @property
+    def has_roi(self) -> bool:
+        """Whether the codec was given maps."""
+        return self.u_alpha not in (None, 1)
 
     @property
     def published(self) -> bool:
@@ -28,10 +34,17 @@ class CurveKey(NamedTuple):
         return self.codec.endswith(PUBLISHED)
 
 
+def curve_of(codec: str, point: Point) -> CurveKey:
+    """The curve that an operating point of a codec lies on. One with an own alpha of I-frames is another codec."""
+    alpha = point.get("alpha")
+    if "iframe_alpha" in point:
+        codec = f"{codec}, I-frames at alpha {point['iframe_alpha']:g}"
+    return CurveKey(codec, None if alpha is None else round(u_from_alpha(alpha), 6))
+
+
 def key_of(job: Record | Failure) -> CurveKey:
     """The curve that a job, finished or failed, is a point of."""
-    alpha = job.point.get("alpha")
-    return CurveKey(job.codec, None if alpha is None else round(u_from_alpha(alpha), 6))
+    return curve_of(job.codec, job.point)
 
 
 def curve_keys(jobs: Iterable[Record | Failure]) -> list[CurveKey]:
@@ -44,7 +57,19 @@ def curve_keys(jobs: Iterable[Record | Failure]) -> list[CurveKey]:
 def without_roi(codec: str, keys: Iterable[CurveKey]) -> CurveKey | None:
     """The curve of ``codec`` without ROI (u_alpha = 1, or no such parameter), else the published one of that name."""
     own = [key for name in (codec, codec + PUBLISHED) for key in keys if key.codec == name]
-    return next((key for key in own if key.u_alpha in (None, 1)), None)
+    return next((key for key in own if not key.has_roi), None)
+
+
+def pairs(anchor: str, keys: Sequence[CurveKey]) -> list[tuple[CurveKey, CurveKey]]:
+    """(curve of the codec ``anchor``, curve that is compared with it): all there are in a comparison.
+
+    The anchor without ROI is compared with every other curve; its curves with ROI are with those of other codecs at the
+    same u_alpha.
+    """
+    plain = without_roi(anchor, keys)
+    found = [(plain, key) for key in keys if plain is not None and key != plain]
+    steered = [key for key in keys if key.codec == anchor and key.has_roi]
+    return found + [(own, key) for own in steered for key in keys if key.codec != anchor and key.u_alpha == own.u_alpha]
 
 
 def points(records: Iterable[Record], key: CurveKey, sequence: str, metric: str) -> list[tuple[float, float]]:
@@ -74,6 +99,6 @@ def by_point(records: Iterable[Record], key: CurveKey, sequences: Sequence[str],
     """The records of each operating point that have the metric, at most one a sequence."""
     found: dict[tuple, dict[str, Record]] = {}
     for r in records:
-        if r.codec == key.codec and r.sequence in sequences and metric in r.metrics and key_of(r) == key:
+        if r.sequence in sequences and metric in r.metrics and key_of(r) == key:
             found.setdefault(tuple(sorted(r.point.items())), {})[r.sequence] = r
     return [list(by_sequence.values()) for by_sequence in found.values()]

@@ -39,7 +39,7 @@ def save_reference(out: Path, dataset: str, sequence: str, frame: Tensor, mask: 
     where = _folder(out, dataset, sequence)
     if mask is not None:
         _write((mask * 255).round().byte(), where / "mask.png")
-    _write(frame, where / "reference.png")
+    _write(frame, where / "reference.png", compress_level=1)  # a quarter of the time for a tenth more bytes
 
 
 def _folder(out: Path, dataset: str, sequence: str) -> Path:

@@ -4,31 +4,29 @@ import hashlib
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import av
-import torch
 from torch import Tensor
 
+from pvc import __version__
 from pvc.codecs import Codec, Point
 from pvc.data import Sequence as Clip
 from pvc.errors import BitstreamError, ConfigError
 from pvc.evaluation import frames
-from pvc.evaluation.records import Record, point_label
+from pvc.evaluation.footage import Footage
+from pvc.evaluation.map_cache import MapCache
+from pvc.evaluation.records import Record, has_roi, point_label
 from pvc.importance import check_map, u_from_alpha, weighted_mask
-from pvc.metrics import Metric, Scores, check_available
+from pvc.metrics import Metric, Scores
+from pvc.metrics.base import Unavailable
+from pvc.versions import versions
 
 T = TypeVar("T")
-
-HELD = 256 * 2**20
-"""Bytes. A clip up to this size stays in memory from job to job; of a longer one only a few frames do."""
 
 
 @dataclass
@@ -50,6 +48,7 @@ class Bench:
         metrics: What is measured.
         out: The folder that pictures go to.
         require: Values without which a job counts as failed.
+        maps: Where codecs get their maps from; None: the masks of the data set.
     """
 
     def __init__(
@@ -60,11 +59,11 @@ class Bench:
         metrics: Sequence[Metric],
         out: Path,
         require: Sequence[str] = (),
+        maps: MapCache | None = None,
     ):
         self._codecs: dict[str, Callable[[], Codec]] = {codec.name: partial(_same, codec) for codec in codecs}
         self._clips, self._counts, self._metrics, self._out = clips, counts, metrics, out
-        self._require = list(require)
-        self._missing = sorted(check_available(metrics))
+        self._require, self._maps = list(require), maps
         self._codec: tuple[str, Codec] | None = None
         self._footage: tuple[int, Footage] | None = None
 
@@ -72,25 +71,32 @@ class Bench:
         packed = {name: partial(pickle.loads, pickle.dumps(load())) for name, load in self._codecs.items()}
         return {**vars(self), "_codecs": packed, "_codec": None, "_footage": None}
 
+    def do(self, item: "int | Job") -> dict[str, Any] | Record:
+        """:meth:`identify` for the place of a clip, :meth:`run` for a job."""
+        return self.identify(item) if isinstance(item, int) else self.run(item)
+
     def identify(self, index: int) -> dict[str, Any]:
         """What tells clip ``index`` from any other: number, rate and SHA-256 of its frames, SHA-256 of its mask.
 
-        Keeps the middle frame as a picture, too.
+        Keeps the middle frame as a picture, too. The mask is what the result is judged by: the data set's, or where it
+        has none the maps of the source.
 
         Raises:
-            PvcError: the clip or its mask cannot be read, or they do not belong together.
+            PvcError: the clip or its mask cannot be read, they do not fit, or the source has no maps for the clip.
         """
         footage, clip = self._show(index), self._clips[index]
         pixels, mask, middle = hashlib.sha256(), hashlib.sha256(), frames.middle(footage.count)
-        masks = footage.masks()
+        kept = None
         for t, frame in enumerate(footage.frames()):
             pixels.update(frame.contiguous().numpy().data)
-            m = None if masks is None else next(masks)
-            if m is not None:
-                check_map(m[None], frame[None], map_name=f"mask of {clip.name}", clip_name=clip.name)
-                mask.update(m.contiguous().numpy().data)
-            if t == middle:
-                frames.save_reference(self._out, clip.dataset, clip.name, frame, m)
+            kept = frame if t == middle else kept
+        self._steer(footage, clip, pixels.hexdigest())
+        masks, shown = footage.masks(), None
+        for t, m in enumerate(masks or ()):
+            check_map(m[None], kept[None], map_name=f"mask of {clip.name}", clip_name=clip.name)
+            mask.update(m.contiguous().numpy().data)
+            shown = m if t == middle else shown
+        frames.save_reference(self._out, clip.dataset, clip.name, kept, shown)
         return {
             "frames": footage.count,
             "fps": float(clip.fps),
@@ -106,10 +112,11 @@ class Bench:
         """
         codec, footage, clip = self._load(job.codec), self._show(job.clip), self._clips[job.clip]
         reading, encoding, decoding = Stopwatch(), Stopwatch(), Stopwatch()
+        self._steer(footage, clip, job.made_by["clip"]["sha256"])
         maps = None
         if has_roi(job.point):
             u_alpha = u_from_alpha(job.point["alpha"])
-            maps = reading.over(lambda: (weighted_mask(m, u_alpha) for m in footage.masks()))
+            maps = reading.over(lambda: (weighted_mask(m, u_alpha) for m in footage.maps()))
         source = reading.over(footage.frames)
         count, size = footage.count, (clip.height, clip.width)
         data = b"".join(
@@ -117,7 +124,7 @@ class Bench:
         )
         decoded = decoding.over(lambda: codec.decode_frames(data))
         where = f"{codec.name} at {point_label(job.point)} on {clip.name}"
-        scores, middle = _compare(self._metrics, footage, decoded, where)
+        scores, middle, missing = _compare(self._metrics, footage, decoded, where)
         for name in self._require:
             if name not in scores.values:
                 reason = scores.unavailable.get(name, "no metric gives it")
@@ -142,9 +149,9 @@ class Bench:
             meta={
                 "made_by": job.made_by,
                 "unavailable": scores.unavailable,
-                "missing": self._missing,
+                "missing": missing,
                 "notes": scores.notes,
-                "versions": _versions(),
+                "versions": {"pvc": __version__, **versions("av", "torch")},
             },
         )
         frames.save(self._out, record, middle)
@@ -156,33 +163,16 @@ class Bench:
             self._codec = name, self._codecs[name]()
         return self._codec[1]
 
-    def _show(self, index: int) -> "Footage":
+    def _show(self, index: int) -> Footage:
         if self._footage is None or self._footage[0] != index:
             self._footage = None
             self._footage = index, Footage(self._clips[index], self._counts[index])
         return self._footage[1]
 
-
-class Footage:
-    """The first ``count`` frames of a clip and their masks, as often as they are wanted.
-
-    ``batch`` is how many of them metrics get at once: at most 8, and no more than 2 megapixels.
-    """
-
-    def __init__(self, clip: Clip, count: int):
-        self._clip, self.count = clip, count
-        self.batch = max(1, min(8, 2**21 // (clip.height * clip.width)))
-        short = count * clip.height * clip.width * (7 if clip.has_mask else 3) <= HELD
-        self._held = list(clip.stream(count)) if short else None
-        self._held_masks = list(clip.stream_mask(count)) if short and clip.has_mask else None
-
-    def frames(self) -> Iterator[Tensor]:
-        """uint8 ``[3, H, W]`` each."""
-        return self._clip.stream(self.count) if self._held is None else iter(self._held)
-
-    def masks(self) -> Iterator[Tensor] | None:
-        """float32 ``[1, H, W]`` in [0, 1] each; None where the clip has no mask."""
-        return self._clip.stream_mask(self.count) if self._held_masks is None else iter(self._held_masks)
+    def _steer(self, footage: Footage, clip: Clip, sha256: str) -> None:
+        """Give ``footage``, whose frames have this hash, the maps of the source, where there is one."""
+        if self._maps is not None and not footage.steered:
+            footage.steer(self._maps.maps(clip, sha256, footage.frames))
 
 
 class Stopwatch:
@@ -206,47 +196,38 @@ class Stopwatch:
             yield item
 
 
-def has_roi(point: Mapping[str, float]) -> bool:
-    """Whether a codec gets a map at this point; alpha = 1 is coding without one."""
-    return point.get("alpha", 1) != 1
-
-
 def _compare(
     metrics: Sequence[Metric], footage: Footage, decoded: Iterator[Tensor], where: str
-) -> tuple[Scores, Tensor]:
-    """Scores of ``decoded`` (uint8 ``[3, H, W]`` each) against the source, and its middle frame."""
-    source, masks, middle = footage.frames(), footage.masks(), frames.middle(footage.count)
+) -> tuple[Scores, Tensor, list[str]]:
+    """Scores of ``decoded`` (uint8 ``[3, H, W]`` each) against the source, its middle frame, and the values that cannot
+    be had on this machine."""
+    masks, middle = footage.masks(), frames.middle(footage.count)
     with ExitStack() as stack:
         accumulators = [metric.start() for metric in metrics]
         for accumulator in accumulators:
             stack.callback(accumulator.close)
-        done, size = 0, footage.batch
-        while batch := list(islice(source, size)):
-            got = list(islice(decoded, len(batch)))
-            if len(got) < len(batch):
-                raise BitstreamError(f"{where} decoded to {done + len(got)} frames, not {footage.count}")
-            if got[0].shape != batch[0].shape:
-                (_, h, w), (_, height, width) = got[0].shape, batch[0].shape
+        for count, reference in enumerate(footage.frames()):
+            result = next(decoded, None)
+            if result is None:
+                raise BitstreamError(f"{where} decoded to {count} frames, not {footage.count}")
+            if result.shape != reference.shape:
+                (_, h, w), (_, height, width) = result.shape, reference.shape
                 raise BitstreamError(f"{where} decoded to frames of {w}x{h}, not {width}x{height}")
-            if done <= middle < done + len(batch):
-                kept = got[middle - done]
-            reference, result = torch.stack(batch), torch.stack(got)
-            importance = None if masks is None else torch.stack(list(islice(masks, len(batch))))
-            for accumulator in accumulators:
-                accumulator.add(reference, result, importance)
-            done += len(batch)
+            if count == middle:
+                kept = result
+            importance = None if masks is None else next(masks)[None]
+            for accumulator in accumulators:  # one frame at a time: views, where batches would be copies
+                accumulator.add(reference[None], result[None], importance)
         if next(decoded, None) is not None:
             raise BitstreamError(f"{where} decoded to more frames than the {footage.count} that were coded")
         scores = Scores.merge(accumulator.scores() for accumulator in accumulators)
     for name in [name for name, value in scores.values.items() if not math.isfinite(value)]:
         scores.unavailable[name] = f"it came out as {scores.values.pop(name)}"
-    return scores, kept
+    missing = [
+        name for accumulator in accumulators if isinstance(accumulator, Unavailable) for name in accumulator.names
+    ]
+    return scores, kept, missing
 
 
 def _same(codec: Codec) -> Codec:
     return codec
-
-
-def _versions() -> dict[str, str]:
-    names: Iterable[str] = ("av", "torch", "piq", "bjontegaard")
-    return {**{name: version(name) for name in names}, "ffmpeg": str(getattr(av, "ffmpeg_version_info", "unknown"))}

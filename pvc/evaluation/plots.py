@@ -89,7 +89,7 @@ def tradeoff_points(rows: Sequence[Row], dataset: str, baseline: str) -> dict[Cu
     sequences: set[str] = set()
     for row in rows:
         if (
-            (row.dataset, row.anchor) == (dataset, baseline)
+            (row.dataset, row.anchor, row.at_same_u_alpha) == (dataset, baseline, False)
             and row.metric in ("psnr_roi", "psnr_bg")
             and row.sequence not in (MEAN, MEAN_CURVE)
         ):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pvc.errors import ConfigError
+from pvc.evaluation import map_effect, plots, report, tables
 from pvc.evaluation import notes as said
-from pvc.evaluation import plots, report, tables
 from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import Row, compare
 from pvc.evaluation.curves import curve_keys
@@ -25,7 +25,7 @@ def publish(
     published: Sequence[str | Path] = (),
     pictures: Sequence[Path] | None = None,
 ) -> list[Row]:
-    """Write ``bd_rate.*``, ``rd_<metric>.png``, ``roi_tradeoff.png`` and ``report.html`` to ``out``.
+    """Write ``bd_rate.*``, ``map_effect.*``, ``rd_<metric>.png``, ``roi_tradeoff.png`` and ``report.html`` to ``out``.
 
     Args:
         records: All results to show.
@@ -52,6 +52,7 @@ def publish(
     rows = compare(records, [*anchors, baseline], settings, curves, failures)
     notes = [*notes, *said.collect(records, curves, failures)]
     tables.write(rows, out, settings, notes)
+    map_effect.write(records, out)
     plots.rate_distortion(records, out, curves)
     tradeoff = plots.tradeoff(rows, baseline, curve_keys(records), out)
     if tradeoff is None:

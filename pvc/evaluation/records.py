@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,11 @@ class Record:
     def job(self) -> tuple[str, str, str, str]:
         """What was asked for: codec, point, dataset and sequence."""
         return job_key(self.codec, self.point, self.dataset, self.sequence)
+
+
+def has_roi(point: Mapping[str, float]) -> bool:
+    """Whether a codec gets a map at this point; alpha = 1 is coding without one."""
+    return point.get("alpha", 1) != 1
 
 
 def job_key(codec: str, point: Point, dataset: str, sequence: str) -> tuple[str, str, str, str]:
@@ -182,9 +187,12 @@ def load_runs(folders: Iterable[str | Path]) -> list[Record]:
         if not found:
             raise ConfigError(f"{path} holds no results; give a folder that pvc eval wrote")
         for record in found:
-            records[record.job] = check_same(records.get(record.job), record, path)
+            old = records.get(record.job)
+            check_same(old, record, path)
+            if old is None or len(record.metrics) >= len(old.metrics):  # one may have lacked weights
+                records[record.job] = record
     check_comparable(records.values(), "the runs")
-    return list(records.values())
+    return sorted(records.values(), key=lambda r: r.sequence)  # in a file they stand as they were finished
 
 
 def check_same(old: Record | None, new: Record, path: Path) -> Record:
@@ -204,11 +212,14 @@ def check_comparable(records: Iterable[Record], where: str | Path) -> None:
         ConfigError: they do not; the message says what differs.
     """
     first: dict[tuple[str, str], Record] = {}
+    steered: dict[tuple[str, str], Record] = {}
     codecs: dict[str, Record] = {}
     for record in records:
-        made_by = record.meta.get("made_by", {})
-        other = first.setdefault((record.dataset, record.sequence), record)
+        made_by, ground = record.meta.get("made_by", {}), (record.dataset, record.sequence)
+        other = first.setdefault(ground, record)
         check_ground(other, made_by, f"those of {record.codec}", where)
+        if has_roi(record.point):
+            check_maps(steered.setdefault(ground, record), made_by.get("importance"), where)
         check_codec(codecs.setdefault(record.codec, record), made_by.get("codec", {}), where)
 
 
@@ -248,12 +259,27 @@ def check_ground(record: Record, made_by: dict[str, Any], whose: str, where: str
             )
 
 
+def check_maps(record: Record, importance: Mapping[str, Any] | None, where: str | Path) -> None:
+    """Make sure that the codec of ``record``, if it got maps, got those of ``importance`` (None: the data set's).
+
+    Raises:
+        ConfigError: it got others; the message says what differs.
+    """
+    if has_roi(record.point) and (
+        what := difference(record.meta.get("made_by", {}).get("importance"), importance, "importance")
+    ):
+        raise ConfigError(
+            f"{where}: {record.codec} on {record.sequence} was given other importance maps ({what}); "
+            "use another out=DIR, or delete the old results"
+        )
+
+
 def difference(old: Any, new: Any, name: str = "") -> str:
     """The first place where two JSON values differ, in words; empty where they agree."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*new, *(k for k in old if k not in new)]:
-            if key == "weights_sha256" and None in (old.get(key), new.get(key)):
-                continue  # one side lacked the weights and has no value that they decide
+            if name == "metrics" and None in (old.get(key, ""), new.get(key, "")):
+                continue  # one side could not measure it and has no value of it
             if what := difference(old.get(key), new.get(key), f"{name}.{key}" if name else str(key)):
                 return what
         return ""

@@ -1,6 +1,5 @@
 """Runs codecs at their operating points over sequences: encode, decode from the bytes, measure, record."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,20 +10,21 @@ from pvc.codecs.base import beta_alpha_points
 from pvc.console import progress
 from pvc.data import Sequence as Clip
 from pvc.errors import ConfigError, DataError
-from pvc.evaluation.job import Bench, Job, has_roi
+from pvc.evaluation.job import Bench, Job
+from pvc.evaluation.map_cache import MapCache
+from pvc.evaluation.plan import as_read_back, plan
 from pvc.evaluation.records import (
     Failure,
     Record,
     RecordFile,
-    check_codec,
-    check_ground,
-    check_same,
+    has_roi,
     job_key,
     load_failures,
     point_label,
     save_failures,
 )
 from pvc.evaluation.workers import Failed, Workers, worker_count
+from pvc.importance.source import Source
 from pvc.metrics import Metric, check_available
 
 
@@ -70,6 +70,7 @@ def evaluate(
     metrics: Sequence[Metric],
     out: Path,
     settings: Mapping[str, Any],
+    source: Source | None = None,
 ) -> Outcome:
     """Run every codec at every operating point on every clip, one record a job in ``out/results.jsonl``.
 
@@ -81,6 +82,8 @@ def evaluate(
         settings: ``frames`` (of each clip, None for all), ``gop``, the lists that operating points are made of
             (``crf``, ``qp``, ``quality``, ``beta``, ``u_alpha``, and ``points``), ``jobs`` (at a time: 1 without this
             key; None is one a core, or 1 where ``device`` is a GPU).
+        source: Where codecs get their importance maps from; None: the masks of the data set. The judge of ROI and
+            background is the data set's mask in any case, but for clips without one, where it is the source's map.
 
     Raises:
         ConfigError: ``out`` holds results that were made in another way, or a setting is out of range.
@@ -89,52 +92,68 @@ def evaluate(
     if not clips:
         raise DataError("the data set has no sequence to evaluate; check data and sequences")
     outcome = Outcome()
-    asked = _asked(codecs, clips, settings, outcome)
+    asked = _asked(codecs, clips, settings, source, outcome)
     counts = [_frames(clip, settings.get("frames"), outcome) for clip in clips]
-    bench = Bench(codecs, clips, counts, metrics, out, settings.get("require") or ())
+    maps = None if source is None else MapCache(source, out)
+    bench = Bench(codecs, clips, counts, metrics, out, settings.get("require") or (), maps)
     count = worker_count(settings.get("jobs", 1), settings.get("device", "cpu"))
     out.mkdir(parents=True, exist_ok=True)
     file = RecordFile(out / "results.jsonl")
     done = {record.job: record for record in file.load()}
-    with Workers(count, bench) as workers, progress() as bar:
-        task = bar.add_task("reading", total=len(clips))
-        grounds: dict[int, dict[str, Any] | Failed] = {}
-        for index, identity in workers.map(Bench.identify, range(len(clips))):
-            grounds[index] = _ground(identity, metrics, settings)
-            bar.advance(task)
-        planned = _plan(asked, clips, grounds, done, file.path, missing=set(check_available(metrics)))
-        jobs = [job for job in planned.values() if isinstance(job, Job)]
-        failures = [f for f in load_failures(out) if f.job not in planned and f.job not in done]
-        failures += [failure for failure in planned.values() if isinstance(failure, Failure)]
-        save_failures(out, failures)
-        bar.reset(task, total=len(jobs), description="coding")
-        for job, result in workers.map(Bench.run, jobs):
-            clip = clips[job.clip]
+    unusable = set(check_available(metrics, load=True))
+    judges = {m.names[0]: None if unusable.issuperset(m.names) else m.identity for m in metrics}
+    modules = dict.fromkeys(type(part).__module__ for part in (*codecs, *metrics))
+    importance = None if maps is None else as_read_back(maps.identity)
+    keys = [job_key(codec.name, point, clips[index].dataset, clips[index].name) for codec, point, index in asked]
+    failures = [f for f in load_failures(out) if f.job not in {*keys, *done}]
+    at_once = not done  # jobs follow the reading of their clip, which is in memory then; old results are checked first
+    grounds: dict[int, dict[str, Any] | Failed] = {}
+    with Workers(count, bench, modules) as workers, progress() as bar:
+        task = bar.add_task("reading", total=len(keys))
+        waiting: list[int | Job] = list(range(len(clips)))
+        for item, result in workers.map(Bench.do, waiting, about=lambda item: getattr(item, "clip", item)):
+            if isinstance(item, int):
+                grounds[item] = _ground(result, judges, settings)
+                if at_once or len(grounds) == len(clips):
+                    known = {item: grounds[item]} if at_once else grounds
+                    planned = plan(asked, clips, known, done, file.path, unusable, importance).values()
+                    waiting += [job for job in planned if isinstance(job, Job)]
+                    failures += [failure for failure in planned if isinstance(failure, Failure)]
+                    save_failures(out, failures)
+                    outcome.reused += sum(isinstance(job, Record) for job in planned)
+                    bar.advance(task, sum(not isinstance(job, Job) for job in planned))
+                continue
+            clip = clips[item.clip]
             if isinstance(result, Failed):
-                failures.append(Failure(job.codec, job.point, clip.dataset, clip.name, result.reason))
+                failures.append(Failure(item.codec, item.point, clip.dataset, clip.name, result.reason))
                 save_failures(out, failures)
             else:
                 file.append(result)
                 done[result.job] = result
                 outcome.run += 1
-            bar.update(task, advance=1, description=f"{job.codec} {point_label(job.point)} on {clip.name}")
-    outcome.reused = sum(isinstance(job, Record) for job in planned.values())
-    outcome.failed = sum(failure.job in planned for failure in failures)
+            bar.update(task, advance=1, description=f"{item.codec} {point_label(item.point)} on {clip.name}")
+    outcome.failed = sum(failure.job in keys for failure in failures)
     outcome.failures = failures
-    outcome.records = [done[key] for key in planned if key in done] + [r for k, r in done.items() if k not in planned]
+    outcome.records = [done[key] for key in keys if key in done] + [r for k, r in done.items() if k not in keys]
     return outcome
 
 
 def _asked(
-    codecs: Sequence[Codec], clips: Sequence[Clip], settings: Mapping[str, Any], outcome: Outcome
+    codecs: Sequence[Codec],
+    clips: Sequence[Clip],
+    settings: Mapping[str, Any],
+    source: Source | None,
+    outcome: Outcome,
 ) -> list[tuple[Codec, Point, int]]:
     """Every codec at every point on every clip (by its place) that the point makes sense for, clip after clip."""
     points = {codec.name: operating_points(codec, settings) for codec in codecs}
     asked = []
     for index, clip in enumerate(clips):
+        if source is not None and not clip.has_mask:
+            outcome.note(f"{clip.name} has no mask: ROI and background are those of the maps of {source.name}")
         for codec in codecs:
             for point in points[codec.name]:
-                if has_roi(point) and not clip.has_mask:
+                if has_roi(point) and not clip.has_mask and source is None:
                     outcome.note(f"{codec.name} was run at u_alpha = 1 only on {clip.name}, which has no mask")
                 else:
                     asked.append((codec, point, index))
@@ -151,49 +170,9 @@ def _frames(clip: Clip, wanted: int | None, outcome: Outcome) -> int:
 
 
 def _ground(
-    identity: dict[str, Any] | Failed, metrics: Sequence[Metric], settings: Mapping[str, Any]
+    identity: dict[str, Any] | Failed, judges: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any] | Failed:
     """What all results on one clip have in common in their ``made_by``."""
     if isinstance(identity, Failed):
         return identity
-    judges = {metric.names[0]: metric.identity for metric in metrics}
-    return _as_read_back({"clip": identity, "gop": int(settings["gop"]), "metrics": judges})
-
-
-def _plan(
-    asked: Sequence[tuple[Codec, Point, int]],
-    clips: Sequence[Clip],
-    grounds: Mapping[int, dict[str, Any] | Failed],
-    done: Mapping[tuple, Record],
-    path: Path,
-    missing: set[str],
-) -> dict[tuple, Job | Record | Failure]:
-    """Every job by its key: to be run, there already, or failed because its clip cannot be read."""
-    here = {(clip.dataset, clip.name): grounds[index] for index, clip in enumerate(clips)}
-    codecs = {codec.name: _as_read_back(codec.meta) for codec, _, _ in asked}
-    for old in done.values():
-        ground = here.get((old.dataset, old.sequence))
-        if isinstance(ground, dict):
-            check_ground(old, ground, "this run", path)
-        if old.codec in codecs:
-            check_codec(old, codecs[old.codec], path)
-    planned: dict[tuple, Job | Record | Failure] = {}
-    for codec, point, index in asked:
-        clip, ground = clips[index], grounds[index]
-        key = job_key(codec.name, point, clip.dataset, clip.name)
-        if isinstance(ground, Failed):
-            planned[key] = Failure(codec.name, point, clip.dataset, clip.name, ground.reason)
-            continue
-        made_by = _as_read_back({"codec": codec.meta, **ground})
-        planned[key] = Job(codec.name, point, index, made_by)
-        if key in done:
-            old = done[key]
-            check_same(old, Record(**{**vars(old), "meta": {"made_by": made_by}}), path)
-            if set(old.meta.get("missing", [])) <= missing:  # else a metric has become available
-                planned[key] = old
-    return planned
-
-
-def _as_read_back(value: dict[str, Any]) -> dict[str, Any]:
-    """``value`` as a record will give it: lists for tuples, strings for keys."""
-    return json.loads(json.dumps(value))
+    return as_read_back({"clip": identity, "gop": int(settings["gop"]), "metrics": judges})

@@ -27,19 +27,24 @@ MOST_BYTES = 6_000_000
 """Of all pictures; scenes that do not fit any more are left out."""
 
 
+SIMILAR = 0.25
+"""Largest share by which a rate may differ from the first codec's and still be called similar."""
+
+
 @dataclass
 class View:
-    """One picture with its caption."""
+    """One picture with its caption; ``warning`` says that its rate is not similar to that of the first codec."""
 
     title: str
     caption: str
     scores: str
     image: str  # data URL
+    warning: str = ""
 
 
 @dataclass
 class Scene:
-    """One sequence: reference and codecs at similar rate; ``outline`` is a transparent picture of the mask's edge."""
+    """One sequence: reference and codecs at the nearest rates; ``outline`` is the mask's edge on nothing."""
 
     sequence: str
     width: int
@@ -53,7 +58,7 @@ def scenes(records: Sequence[Record], anchor: str, folders: Sequence[Path]) -> t
     """A scene for each sequence whose pictures are in one of ``folders``, and how many were left out for their size.
 
     The anchor shows its operating point next to the middle of the rates that all curves cover (of its own rates, where
-    they have none in common); every other codec shows the point next to the anchor's.
+    they have none in common); every other codec shows the point next to the anchor's, and says so if that is far off.
     """
     found, room, left_out = [], MOST_BYTES, 0
     for dataset, sequence in dict.fromkeys((r.dataset, r.sequence) for r in records):
@@ -77,7 +82,7 @@ def _first(paths: Iterable[Path]) -> Path | None:
 def _scene(records: list[Record], anchor: str, folders: Sequence[Path], reference: Path) -> Scene:
     first = records[0]
     keys = shown(curve_keys(records))
-    anchor_key = without_roi(anchor, keys)
+    anchor_key = without_roi(anchor, keys) or next((key for key in keys if key.codec == anchor), None)
     keys.sort(key=lambda k: k != anchor_key)
     curves = {key: [r for r in records if key_of(r) == key] for key in keys}
     middle_rate = similar_rate([[r.bpp for r in curve] for curve in curves.values()])
@@ -112,7 +117,9 @@ def _view(title: str, record: Record, picture: Path, more: float | None) -> View
     scores = " · ".join(f"{axis(m).title} {record.metrics[m]:.{decimals(m, [record.metrics[m]])}f}" for m in metrics)
     than = "" if more is None else f" ({more:+.0%})"
     caption = f"{record.bpp:.4f} bpp{than}, {record.kbps:.0f} kbit/s at {point_label(record.point)}"
-    return View(title, caption, scores, _embedded(picture, QUALITY))
+    far = more is not None and abs(more) > SIMILAR
+    warning = f"No point within {SIMILAR:.0%} of the anchor's rate: this is no comparison at equal rate" if far else ""
+    return View(title, caption, scores, _embedded(picture, QUALITY), warning)
 
 
 def _embedded(path: Path, quality: int) -> str:

@@ -43,7 +43,8 @@ class Cell:
 class Block:
     """The rows of one dataset, anchor and sequence: a line for each codec and u_alpha, a column for each metric.
 
-    It shows BD-quality where ``quality`` is true, else BD-rate.
+    It shows BD-quality where ``quality`` is true, else BD-rate. ``anchor`` is the codec compared with, without ROI, or
+    ``NAME at the same u_alpha``: then each line is against the anchor's curve at the line's own u_alpha.
     """
 
     dataset: str
@@ -112,12 +113,14 @@ def _several(labels: Iterable[str], of: int) -> str:
 def blocks(rows: Sequence[Row]) -> list[Block]:
     """Rows as tables of BD-rate, each followed by that of BD-quality: by dataset and anchor, means first.
 
-    Mean curves of a single sequence are left out: they are that sequence's curves.
+    Mean curves of a single sequence are left out: they are that sequence's curves. So are metrics without any value in
+    the data set; the notes say why they have none.
     """
     order = {MEAN: 0, MEAN_CURVE: 1}
     groups: dict[tuple[str, str], dict[str, list[Row]]] = {}
-    for row in sorted(rows, key=lambda r: order.get(r.sequence, 2)):
-        groups.setdefault((row.dataset, row.anchor), {}).setdefault(row.sequence, []).append(row)
+    for row in sorted((r for r in rows if r.measured), key=lambda r: order.get(r.sequence, 2)):
+        anchor = f"{row.anchor} at the same u_alpha" if row.at_same_u_alpha else row.anchor
+        groups.setdefault((row.dataset, anchor), {}).setdefault(row.sequence, []).append(row)
     out = []
     for (dataset, anchor), by_sequence in groups.items():
         for sequence, group in by_sequence.items():
@@ -137,14 +140,20 @@ def decimals(metric: str, values: Iterable[float]) -> int:
 
 
 def _column(rows: list[Row], metric: str, quality: bool) -> list[Cell]:
-    """The cells of one metric. The best number is marked where there are two or more that cover all sequences."""
+    """The cells of one metric. The best number is marked where there are two or more that cover all sequences.
+
+    Only numbers against the same curve compete.
+    """
     numbers = [r.bd_quality if quality else r.bd_rate for r in rows]
     counts = [r.sequences_with_quality if quality else r.sequences_with_number for r in rows]
     digits = decimals(metric, (n for n in numbers if n is not None)) if quality else 1
     sign = 1 if quality and axis(metric).higher_is_better else -1
     rounded = [None if n is None else round(n, digits) for n in numbers]
-    whole = [n for n, count, r in zip(rounded, counts, rows, strict=True) if n is not None and count == r.sequences]
-    best = max(whole, key=lambda n: sign * n) if len(whole) > 1 else None
+    whole: dict[float | None, list[float]] = {}
+    for number, count, row in zip(rounded, counts, rows, strict=True):
+        if number is not None and count == row.sequences:
+            whole.setdefault(row.anchor_u_alpha, []).append(sign * number)
+    best = {u_alpha: sign * max(own) for u_alpha, own in whole.items() if len(own) > 1}
     cells = []
     for number, count, row in zip(rounded, counts, rows, strict=True):
         if number is None:
@@ -155,7 +164,7 @@ def _column(rows: list[Row], metric: str, quality: bool) -> list[Cell]:
         if partly:
             text += f" ({count} of {row.sequences})"
         tone = "none" if not number else "good" if sign * number > 0 else "bad"
-        cells.append(Cell(text, tone, best=number == best and not partly))
+        cells.append(Cell(text, tone, best=number == best.get(row.anchor_u_alpha) and not partly))
     return cells
 
 
@@ -251,10 +260,12 @@ def show(rows: Sequence[Row], console: Console | None = None) -> None:
         for label, line in block.lines:
             table.add_row(Text(label), *map(_coloured, line))
         console.print(f"\n{block.title}", style="bold", markup=False, highlight=False, soft_wrap=True)
-        width = max(console.width, console.measure(table, options=console.options.update(max_width=1000)).maximum)
-        console.print(table, width=width, crop=False, no_wrap=True, overflow="ignore")
+        before, needed = console.width, console.measure(table, options=console.options.update(max_width=1000)).maximum
+        console.width = max(before, needed)  # a number that is cut off is worth nothing
+        console.print(table, crop=False)
+        console.width = before
         for reason in block.reasons:
-            console.print(f"  {reason}", style="dim", markup=False, highlight=False)
+            console.print(f"  {reason}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _coloured(cell: Cell) -> Text:

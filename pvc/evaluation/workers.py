@@ -7,8 +7,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
@@ -34,21 +33,28 @@ class Workers:
     """``count`` processes that each hold a copy of ``bench``; with one, this process does the work itself.
 
     Every process computes with one thread, so that results do not depend on how many there are. A context manager: on
-    leaving it no process is left, whatever it was doing.
+    leaving it no process is left, whatever it was doing. Inside it SIGTERM raises ``SystemExit(143)``, unless the
+    program listens to it itself, so that what the work leaves on the disk for a while is removed.
 
     Args:
         count: Processes, >= 1.
         bench: What the work is done with; pickled, so that each process has its own.
+        modules: Names of modules that the work needs and that are imported once for all processes.
     """
 
-    def __init__(self, count: int, bench: Any):
+    def __init__(self, count: int, bench: Any, modules: Iterable[str] = ()):
         self._count, self._bench = count, bench
+        self._modules = [__name__, *modules]
         self._packed: bytes | None = None
         self._workers: list[_Worker] = []
         self._threads = torch.get_num_threads()
+        self._listens = False
 
     def __enter__(self) -> "Workers":
         torch.set_num_threads(1)
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminated)
+            self._listens = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,26 +64,40 @@ class Workers:
         for worker in self._workers:
             worker.stop()
         self._workers = []
+        if self._listens:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def map(self, work: Callable[[Any, Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | Failed]]:
+    def map(
+        self,
+        work: Callable[[Any, Item], Result],
+        items: list[Item],
+        about: Callable[[Item], Hashable] = lambda item: None,
+    ) -> Iterator[tuple[Item, Result | Failed]]:
         """``(item, work(bench, item))`` of each item, as they finish; they are begun in their order.
 
-        An exception, or the death of the process, is that item's :class:`Failed`; ``work`` is a function that can be
-        imported by its name.
+        Items are taken out of the list, to which more may be added meanwhile. An exception, or the death of the
+        process, is that item's :class:`Failed`; ``work`` is a function that can be imported by its name. ``about`` says
+        what an item needs in memory: a process goes on with what its last item was about, then with what no other
+        process is at, and only at the end do several share one.
         """
         if self._count == 1:
-            for item in items:
+            at = None
+            while items:
+                item = items.pop(_next(at, (), map(about, items)))
+                at = about(item)
                 yield item, _attempt(work, self._bench, item)
             return
-        waiting, busy = deque(items), {}
-        while len(self._workers) < min(self._count, len(items)):
-            self._workers.append(self._start())
-        idle = list(self._workers)
-        while waiting or busy:
-            while waiting and idle:
-                worker, item = idle.pop(), waiting.popleft()
+        idle, busy = list(self._workers), {}
+        while items or busy:
+            while items and (idle or len(self._workers) < self._count):
+                if not idle:
+                    self._workers.append(self._start())
+                    idle.append(self._workers[-1])
+                worker = idle.pop()
+                item = items.pop(_next(worker.at, {other.at for other, _ in busy.values()}, map(about, items)))
                 if not worker.process.is_alive():  # died while it had nothing to do
                     worker = self._replace(worker)
+                worker.at = about(item)
                 worker.pipe.send_bytes(pickle.dumps((work, item)))
                 busy[worker.pipe] = worker, item
             for pipe in wait(list(busy)):
@@ -98,7 +118,7 @@ class Workers:
     def _start(self) -> "_Worker":
         if self._packed is None:
             self._packed = pickle.dumps(self._bench)
-        return _Worker(self._packed)
+        return _Worker(self._packed, self._modules)
 
 
 def worker_count(jobs: int | None, device: str = "cpu") -> int:
@@ -117,14 +137,16 @@ def worker_count(jobs: int | None, device: str = "cpu") -> int:
 
 
 class _Worker:
-    """One process and the pipe to it."""
+    """One process and the pipe to it; ``at`` is what its last item was about."""
 
-    def __init__(self, bench: bytes):
+    at: Hashable = None
+
+    def __init__(self, bench: bytes, modules: list[str]):
         # Forking this process would copy locks that its threads hold; so a server is forked that has no threads.
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if hasattr(context, "set_forkserver_preload"):
-            context.set_forkserver_preload(["pvc.evaluation.job"])
+            context.set_forkserver_preload(modules)
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, bench), daemon=True)
         self.process.start()
@@ -149,10 +171,16 @@ class _Worker:
         self.pipe.close()
 
 
+def _next(own: Hashable, others: Collection[Hashable], waiting: Iterable[Hashable]) -> int:
+    """Which of ``waiting`` comes next for a process that was at ``own`` while others are at ``others``."""
+    ranks = [0 if about == own else 1 if about not in others else 2 for about in waiting]
+    return ranks.index(min(ranks))
+
+
 def _serve(pipe: Connection, packed: bytes) -> None:
     """The life of a process: one item after the other until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to hear
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # temporary files are removed on the way out
+    signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     bench = pickle.loads(packed)
@@ -166,6 +194,11 @@ def _serve(pipe: Connection, packed: bytes) -> None:
             pipe.send_bytes(pickle.dumps(result))
         except OSError:
             return
+
+
+def _terminated(*_: object) -> None:
+    """End by way of all ``finally``: temporary files and folders are removed."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _unpacked(bench: Any, data: bytes) -> Any:

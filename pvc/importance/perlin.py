@@ -92,17 +92,28 @@ def _noise(
     gradients /= np.linalg.norm(gradients, axis=0, keepdims=True) + 1e-9
 
     out = np.empty(shape, np.float32)
-    wt, dt = _weights(time, cells[0])
+    wt, dt = weights(time, cells[0])
     for t in range(frames):
-        # Blend the lattice planes around this moment: the two others first, the time component times its distance.
-        along_t = np.tensordot(wt[t] * dt[t], gradients[0], 1)
-        along_y, along_x = np.tensordot(wt[t], gradients[1], 1), np.tensordot(wt[t], gradients[2], 1)
-        (wy, dy), (wx, dx) = _weights(y[t], cells[1]), _weights(x[t], cells[2])
-        rows = np.concatenate([wy, wy * dy], axis=1)
-        columns = np.concatenate([wx, wx * dx], axis=1)
-        table = np.block([[along_t, along_x], [along_y, np.zeros_like(along_t)]])
-        out[t] = (rows @ table) @ columns.T
+        out[t] = plane(gradients, wt[t], dt[t], y[t], x[t])
     return out
+
+
+def plane(gradients: NDArray, wt: NDArray, dt: NDArray, y: NDArray, x: NDArray) -> NDArray:
+    """Gradient noise of one moment, ``[H, W]``.
+
+    Args:
+        gradients: at the lattice points, ``[3, planes, rows, columns]``; the first component is along time.
+        wt, dt: fade weight and distance of the moment to each lattice plane, ``[planes]`` (:func:`weights`).
+        y, x: position of every row and column of pixels on the lattice, ``[H]`` and ``[W]``.
+    """
+    # Blend the lattice planes around this moment: the two others first, the time component times its distance.
+    along_t = np.tensordot(wt * dt, gradients[0], 1)
+    along_y, along_x = np.tensordot(wt, gradients[1], 1), np.tensordot(wt, gradients[2], 1)
+    (wy, dy), (wx, dx) = weights(y, along_t.shape[0]), weights(x, along_t.shape[1])
+    rows = np.concatenate([wy, wy * dy], axis=1)
+    columns = np.concatenate([wx, wx * dx], axis=1)
+    table = np.block([[along_t, along_x], [along_y, np.zeros_like(along_t)]])
+    return (rows @ table) @ columns.T
 
 
 def _lattice_coordinates(size: int, scale: float, drift: float, frames: int, rng: np.random.Generator) -> NDArray:
@@ -111,7 +122,7 @@ def _lattice_coordinates(size: int, scale: float, drift: float, frames: int, rng
     return c - np.floor(c.min()) + rng.uniform()
 
 
-def _weights(position: NDArray, cells: int) -> tuple[NDArray, NDArray]:
+def weights(position: NDArray, cells: int) -> tuple[NDArray, NDArray]:
     """Fade weights and distances of positions ``[n]`` to all lattice points ``[n, cells]``; far ones weigh nothing."""
     distance = position[:, None] - np.arange(cells)[None]
     a = np.minimum(np.abs(distance), 1.0)

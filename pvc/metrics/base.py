@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pvc.errors import ImportanceError, VideoError
+from pvc.versions import versions
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Metric(ABC):
 
     names: Sequence[str]
     unrecorded: ClassVar[frozenset[str]] = frozenset()  # settings that do not decide the values
+    libraries: ClassVar[tuple[str, ...]] = ()  # packages whose version may decide them, beyond rounding in pvc itself
 
     @abstractmethod
     def start(self) -> Accumulator:
@@ -70,10 +72,19 @@ class Metric(ABC):
         """In one line what this family needs and this machine lacks; None if nothing. Cheap: loads nothing."""
         return None
 
+    def fault(self) -> str | None:
+        """In one line why this family has no values on this machine; None if it has. Loads all that it needs."""
+        if reason := self.missing():
+            return reason
+        accumulator = self.start()
+        accumulator.close()
+        return accumulator.reason if isinstance(accumulator, Unavailable) else None
+
     @property
     def identity(self) -> dict[str, Any]:
         """All that decides the values, JSON-able: scores may be compared where it agrees."""
-        return {name: value for name, value in vars(self).items() if name not in self.unrecorded}
+        settings = {name: value for name, value in vars(self).items() if name not in self.unrecorded}
+        return {**settings, **({"libraries": versions(*self.libraries)} if self.libraries else {})}
 
     def __call__(self, reference: Tensor, decoded: Tensor, importance: Tensor | None = None) -> Scores:
         """Scores of whole clips: uint8 ``[T, 3, H, W]`` twice, by the true mask ``[T, 1, H, W]``."""

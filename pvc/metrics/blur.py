@@ -21,6 +21,7 @@ class Blur(Metric):
     """
 
     kernel_size: int = 11
+    libraries = ("scikit-image",)
     names = ("blur",)
 
     def start(self) -> FrameMeans:

@@ -32,6 +32,7 @@ class Brisque(WeightsMetric):
     weights: str | None = None
     weights_dir: str | None = None
     device: str = "cpu"
+    libraries = ("piq", "torch")
     names = ("brisque",)
 
     @property

@@ -33,6 +33,7 @@ class Dists(WeightsMetric):
     weights: tuple[str, str] | None = None
     weights_dir: str | None = None
     device: str = "cpu"
+    libraries = ("piq", "torch", "torchvision")
     names = ("dists",)
 
     @property

@@ -34,6 +34,7 @@ class FeatureDistance(WeightsMetric):
     threshold: float = 0.5
     weights_dir: str | None = None
     device: str = "cpu"
+    libraries = ("torch", "torchvision")
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:

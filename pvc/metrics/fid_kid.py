@@ -50,6 +50,7 @@ class FidKid(WeightsMetric):
     weights: str | None = None
     weights_dir: str | None = None
     device: str = "cpu"
+    libraries = ("piq", "torch", "torchvision")
     names = region_names("fid") + region_names("kid")
 
     def __post_init__(self) -> None:

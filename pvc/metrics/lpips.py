@@ -38,6 +38,7 @@ class Lpips(WeightsMetric):
     threshold: float = 0.5
     weights_dir: str | None = None
     device: str = "cpu"
+    libraries = ("lpips", "torch", "torchvision")
 
     def __post_init__(self) -> None:
         if self.net not in _NETS:

@@ -19,6 +19,7 @@ class MsSsim(Metric):
 
     kernel_size: int = 11
     scales = 5
+    libraries = ("piq", "torch")
     names = ("ms_ssim",)
 
     def start(self) -> FrameMeans:

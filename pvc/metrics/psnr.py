@@ -4,13 +4,15 @@ As in the spatial-control paper (section 4.2): per-frame scores in RGB, then the
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
+import cv2
+import numpy as np
 from torch import Tensor
 
 from pvc.metrics.base import Metric
-from pvc.metrics.frame_means import FrameMeans, region_names, regions
+from pvc.metrics.frame_means import FrameMeans, region_names
 
 CAP = 100.0
 """dB. A frame's PSNR counts as at most this, so that a lossless frame (infinite PSNR) has a defined value in JSON."""
@@ -32,12 +34,28 @@ class Psnr(Metric):
         return FrameMeans(self.names, self._frame, cap=CAP)
 
     def _frame(self, reference: Tensor, decoded: Tensor, importance: Tensor | None) -> dict[str, float]:
-        # [H, W]; integers, so that the sum is exact whatever its order.
-        error = (reference.int() - decoded.int()).square().sum(0)
-        return {
-            name: psnr_db(int(squared.sum(dtype=torch.int64)) / (3 * len(squared)))
-            for name, squared in regions("psnr", error, importance, self.threshold)
-        }
+        errors = frame_errors("psnr", reference, decoded, importance, self.threshold)
+        return {name: psnr_db(mse) for name, mse in errors}
+
+
+def frame_errors(
+    name: str, reference: Tensor, decoded: Tensor, importance: Tensor | None, threshold: float
+) -> Iterator[tuple[str, float]]:
+    """(value's name, MSE over R, G, B) of a frame, of its ROI and of its background, where they have any pixel.
+
+    A sum of squares below 2^51 is an integer after rounding, so the result is exact although OpenCV sums in doubles;
+    that takes a twentieth of the time of the same in torch.
+    """
+    planes = list(zip(reference.numpy(), decoded.numpy(), strict=True))  # of R, G, B
+    pixels, whole = reference[0].numel(), sum(round(cv2.norm(a, b, cv2.NORM_L2SQR)) for a, b in planes)
+    yield name, whole / (3 * pixels)
+    if importance is not None:
+        roi = (importance[0] >= threshold).numpy().view(np.uint8)
+        inside, count = sum(round(cv2.norm(a, b, cv2.NORM_L2SQR, roi)) for a, b in planes), int(np.count_nonzero(roi))
+        _, roi_name, background_name = region_names(name)
+        for region, error, of in ((roi_name, inside, count), (background_name, whole - inside, pixels - count)):
+            if of:
+                yield region, error / (3 * of)
 
 
 def psnr_db(mse: float) -> float:

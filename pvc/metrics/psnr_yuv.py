@@ -31,6 +31,7 @@ class PsnrYuv(Metric):
 
     threshold: float = 0.5
     matrix: str | None = None
+    libraries = ("av",)  # converts the frames
     names = _Y + _YUV
 
     def __post_init__(self) -> None:

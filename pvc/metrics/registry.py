@@ -57,9 +57,14 @@ def _load(name: str, changes: Mapping[str, Any]) -> Metric:
         raise
 
 
-def check_available(metrics: Iterable[Metric]) -> dict[str, str]:
-    """Values that cannot be had on this machine, each with what is missing. Cheap: looks for files, loads none."""
-    return {name: reason for metric in metrics if (reason := metric.missing()) for name in metric.names}
+def check_available(metrics: Iterable[Metric], load: bool = False) -> dict[str, str]:
+    """Values that cannot be had on this machine, each with what is missing or damaged.
+
+    Args:
+        load: Load what is there, which finds damaged and wrong files, too; else they are only looked for.
+    """
+    reasons = [(metric, metric.fault() if load else metric.missing()) for metric in metrics]
+    return {name: reason for metric, reason in reasons if reason for name in metric.names}
 
 
 def measure(metrics: Iterable[Metric], reference: Tensor, decoded: Tensor, importance: Tensor | None) -> Scores:

@@ -30,6 +30,7 @@ class Ssim(Metric):
     threshold: float = 0.5
     kernel_size: int = 11
     downsample: bool = True
+    libraries = ("kornia", "torch")
     names = region_names("ssim")
 
     def __post_init__(self) -> None:

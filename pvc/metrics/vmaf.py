@@ -1,22 +1,22 @@
 """VMAF by the libvmaf inside imageio-ffmpeg's FFmpeg, fed frame by frame through one pipe."""
 
 import contextlib
-import functools
 import json
 import math
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-import imageio_ffmpeg
 import torch
 from torch import Tensor
 
 from pvc.errors import ConfigError
 from pvc.metrics.base import Metric, Scores, Unavailable, check_pair, too_small
+from pvc.versions import versions
 from pvc.video import to_yuv420p
+from pvc.video.ffmpeg_binary import ffmpeg_binary
 
 SMALLEST = 32  # pixels; libvmaf crashes below 18
 _MODELS = {  # built into libvmaf: name of the value, filter argument
@@ -42,6 +42,7 @@ class Vmaf(Metric):
     model: str = "default"
     threads: int = 1
     unrecorded = frozenset({"threads"})
+    libraries = ("av",)  # converts the frames
 
     def __post_init__(self) -> None:
         if self.model not in _MODELS:
@@ -54,26 +55,25 @@ class Vmaf(Metric):
 
     def missing(self) -> str | None:
         """Whether there is an FFmpeg with libvmaf."""
-        return _ffmpeg()[1]
+        try:
+            ffmpeg_binary("filters", "libvmaf")
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings, and the version of the FFmpeg with libvmaf, which is absent where there is none."""
+        if self.missing():
+            return super().identity
+        _, version = ffmpeg_binary("filters", "libvmaf")
+        return {**super().identity, "libraries": {**versions(*self.libraries), "imageio-ffmpeg's ffmpeg": version}}
 
     def start(self) -> "_Run | Unavailable":
         """FFmpeg starts with the first frame and ends with :meth:`scores` or :meth:`close`."""
-        binary, fault = _ffmpeg()
-        return Unavailable(self.names, fault) if fault else _Run(binary, self)
-
-
-@functools.cache
-def _ffmpeg() -> tuple[str, str | None]:
-    """The binary, and in one line what is wrong with it."""
-    try:
-        binary = imageio_ffmpeg.get_ffmpeg_exe()
-        command = [binary, "-hide_banner", "-filters"]
-        filters = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
-        return "", f"the FFmpeg of imageio-ffmpeg cannot be used ({error}); install its wheel"
-    if " libvmaf " not in filters:
-        return binary, f"{Path(binary).name} has no libvmaf; install the wheel of imageio-ffmpeg or unset its variables"
-    return binary, None
+        if reason := self.missing():
+            return Unavailable(self.names, reason)
+        return _Run(ffmpeg_binary("filters", "libvmaf")[0], self)
 
 
 class _Run:

@@ -50,7 +50,7 @@ class WeightsMetric(Metric):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The settings, and the SHA-256 of each file in ``weights_sha256``, which is absent where a file is missing."""
+        """The settings, and the SHA-256 of each file in ``weights_sha256``, which is absent where one is missing."""
         if self.missing():
             return super().identity
         paths = [find_weights(file, self.weights_dir) for file in self.files]

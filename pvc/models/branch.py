@@ -15,6 +15,7 @@ from pvc.entropy.laplace import LaplaceConditional
 from pvc.entropy.quantise import DeadZone
 from pvc.models.conv import ConvDecoder, ConvEncoder, stack
 from pvc.models.patch import PatchDecoder, PatchEncoder
+from pvc.models.rows import Pointwise, Upsample
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _activation(width: int, multirate: bool) -> list[nn.Module]:
 def _upsampling(hyper: int, width: int, multirate: bool) -> list[nn.Module]:
     """z at 1/32 -> [N, width] at 1/16, from layers that can be evaluated exactly; :func:`_head` follows."""
     layers = [nn.Conv2d(hyper, width, 3, padding=1), *_activation(width, multirate)]
-    return [*layers, nn.Conv2d(width, 4 * width, 1), nn.PixelShuffle(2)]
+    return [*layers, Pointwise(width, 4 * width), Upsample(2)]
 
 
 def _head(width: int, latent: int, multirate: bool) -> list[nn.Module]:
@@ -100,7 +101,7 @@ def _head(width: int, latent: int, multirate: bool) -> list[nn.Module]:
 
 def _context(channels: int, width: int, outputs: int, multirate: bool) -> Conditioned:
     """What was coded before -> [N, outputs], at the same resolution, from layers that can be evaluated exactly."""
-    return Conditioned([nn.Conv2d(channels, width, 1), *_head(width, outputs, multirate)])
+    return Conditioned([Pointwise(channels, width), *_head(width, outputs, multirate)])
 
 
 def patch_branch(

@@ -6,6 +6,7 @@ from compressai.models.utils import conv, deconv
 from torch import Tensor, nn
 
 from pvc.entropy.condition import BetaCondition, Conditioned
+from pvc.models.rows import Synthesis
 
 
 def stack(channels: list[int], layer, multirate: bool, last_activation: bool = False) -> Conditioned:
@@ -14,7 +15,7 @@ def stack(channels: list[int], layer, multirate: bool, last_activation: bool = F
     for i, (c_in, c_out) in enumerate(pairwise(channels)):
         layers.append(layer(c_in, c_out))
         if i < len(channels) - 2 or last_activation:
-            layers.append(nn.ReLU())
+            layers.append(nn.ReLU(inplace=True))
             if multirate:
                 layers.append(BetaCondition(c_out))
     return Conditioned(layers)
@@ -51,7 +52,8 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, latent: int, width: int, out_channels: int, *, multirate: bool):
         super().__init__()
-        self.layers = stack([latent, width, width, width, out_channels], deconv, multirate)
+        self.layers = stack([latent, width, width, width], deconv, multirate, last_activation=True)
+        self.layers.append(Synthesis(width, out_channels))
 
     def forward(self, y: Tensor, e: Tensor | None = None) -> Tensor:
         """``y`` [N, latent, h, w] -> [N, out, 16 h, 16 w]."""

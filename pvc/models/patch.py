@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pvc.entropy.condition import BetaCondition, Conditioned, ConditionedResidual
+from pvc.entropy.condition import BetaCondition, Conditioned, TakesBeta
+from pvc.models.rows import BlockSynthesis, Pointwise, Upsample, shuffle, unshuffle
 
 BLOCK = 16
 
@@ -47,16 +48,31 @@ def image_deviation(latent: int, chroma: int, amplitude: float) -> Tensor:
     return torch.tensor(parts)
 
 
-def block(channels: int, multirate: bool) -> ConditionedResidual:
+class Block(TakesBeta):
     """Residual block: pointwise, depthwise 3x3, activation (and beta condition), pointwise."""
-    layers = [
-        nn.Conv2d(channels, 2 * channels, 1),
-        nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels),
-        nn.LeakyReLU(0.125),
-        *([BetaCondition(2 * channels)] if multirate else []),
-        nn.Conv2d(2 * channels, channels, 1),
-    ]
-    return ConditionedResidual(Conditioned(layers))
+
+    def __init__(self, channels: int, multirate: bool):
+        super().__init__()
+        layers = [
+            Pointwise(channels, 2 * channels),
+            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels),
+            nn.LeakyReLU(0.125, inplace=True),
+            *([BetaCondition(2 * channels)] if multirate else []),
+            Pointwise(2 * channels, channels),
+        ]
+        self.body = Conditioned(layers)
+
+    def forward(self, x: Tensor, e: Tensor | None = None) -> Tensor:
+        """``x`` [N, C, H, W] -> same shape."""
+        *layers, last = self.body
+        if isinstance(layers[-1], BetaCondition) and len(e) == 1:  # one scale and shift: they go into the weights
+            scale, shift = layers.pop().coefficients(e)
+        else:
+            scale = shift = None
+        h = x
+        for layer in layers:
+            h = layer(h, e) if isinstance(layer, BetaCondition) else layer(h)
+        return last(h, scale, shift).add_(x)
 
 
 def _damp(layer: nn.Conv2d, by: float = 0.1) -> nn.Conv2d:
@@ -78,15 +94,14 @@ class PatchEncoder(nn.Module):
     def __init__(self, in_channels, width, latent, basis: Tensor, *, multirate: bool, roi: bool, blocks: int = 2):
         super().__init__()
         self.linear = nn.Conv2d(basis.shape[1], latent, BLOCK, stride=BLOCK, bias=False)
-        self.embed = nn.Conv2d(in_channels * 64, width, 1)
-        self.mask = nn.Conv2d(64, width, 1, bias=False) if roi else None
-        self.unshuffle = nn.PixelUnshuffle(8)
+        self.embed = Pointwise(in_channels * 64, width)
+        self.mask = Pointwise(64, width, bias=False) if roi else None
         self.body = Conditioned(
             [
-                *(block(width, multirate) for _ in range(blocks)),
+                *(Block(width, multirate) for _ in range(blocks)),
                 nn.Conv2d(width, 2 * width, 2, stride=2),
-                block(2 * width, multirate),
-                _damp(nn.Conv2d(2 * width, latent, 1)),
+                Block(2 * width, multirate),
+                _damp(Pointwise(2 * width, latent)),
             ]
         )
         with torch.no_grad():
@@ -98,10 +113,12 @@ class PatchEncoder(nn.Module):
 
     def forward(self, x: Tensor, q: Tensor | None = None, e: Tensor | None = None) -> Tensor:
         """``x`` [N, C, H, W], ``q`` [N, 1, H, W] -> latent [N, latent, H/16, W/16]."""
-        h = self.embed(self.unshuffle(x))
+        h = self.embed(unshuffle(x, 8))
         if self.mask is not None:
-            h = h + self.mask(self.unshuffle(q))
-        return self.linear(x[:, -self.linear.in_channels :]) + self.body(h, e)
+            h = h + self.mask(unshuffle(q, 8))
+        with torch.autocast(x.device.type, enabled=False):  # a picture needs more than the 8 bits of bfloat16
+            linear = self.linear(x[:, -self.linear.in_channels :].float())
+        return linear + self.body(h, e)
 
 
 class PatchDecoder(nn.Module):
@@ -113,24 +130,20 @@ class PatchDecoder(nn.Module):
 
     def __init__(self, latent, width, out_channels, basis: Tensor, *, multirate: bool, context: int = 0, blocks=3):
         super().__init__()
-        size = basis.shape[-1]
-        self.margin = 1 if size > BLOCK else 0  # overlapping functions need the neighbours of border blocks
-        self.linear = nn.ConvTranspose2d(latent, out_channels, size, BLOCK, padding=(size - BLOCK) // 2, bias=False)
-        self.context = nn.Conv2d(context * 64, width, 1) if context else None
-        self.unshuffle = nn.PixelUnshuffle(8)
+        self.linear = BlockSynthesis(latent, out_channels, basis.shape[-1], BLOCK)
+        self.context = Pointwise(context * 64, width) if context else None
         self.up = Conditioned(
             [
-                nn.Conv2d(latent, 2 * width, 1),
-                block(2 * width, multirate),
-                nn.Conv2d(2 * width, 4 * width, 1),
-                nn.PixelShuffle(2),
+                Pointwise(latent, 2 * width),
+                Block(2 * width, multirate),
+                Pointwise(2 * width, 4 * width),
+                Upsample(2),
             ]
         )
         self.body = Conditioned(
             [
-                *(block(width, multirate) for _ in range(blocks)),
-                _damp(nn.Conv2d(width, out_channels * 64, 1)),
-                nn.PixelShuffle(8),
+                *(Block(width, multirate) for _ in range(blocks)),
+                _damp(Pointwise(width, out_channels * 64)),
             ]
         )
         with torch.no_grad():
@@ -139,14 +152,10 @@ class PatchDecoder(nn.Module):
 
     def forward(self, y: Tensor, e: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """``y`` [N, latent, h, w], ``context`` [N, C, 16 h, 16 w] -> [N, out, 16 h, 16 w]."""
-        m = self.margin
-        linear = self.linear(nn.functional.pad(y, (m,) * 4, mode="replicate") if m else y)
-        if m:
-            linear = linear[..., BLOCK * m : -BLOCK * m, BLOCK * m : -BLOCK * m]
         h = self.up(y, e)
         if self.context is not None:
-            h = h + self.context(self.unshuffle(context))
-        return linear + self.body(h, e)
+            h = h + self.context(unshuffle(context, 8))
+        return self.linear(y) + shuffle(self.body(h, e), 8)
 
 
 def flow_encoder_basis() -> Tensor:

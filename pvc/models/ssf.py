@@ -7,6 +7,7 @@ references are clamped to [0, 1], and the entropy coder's tables are chosen exac
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -160,9 +161,11 @@ class ScaleSpaceFlow(nn.Module):
     def predict(self, reference: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
         """Prediction [N, 3, H, W] and flow [N, 2, H, W] from the decoded motion [N, 3, H, W] (flow x, y and scale)."""
         with torch.autocast(reference.device.type, enabled=False):
-            volume = scale_space(reference.float(), self.levels, self.sigma0)
             flow, scale = motion.float().split((2, 1), dim=1)
-            return warp(volume, flow, scale), flow
+            levels = self.levels
+            if scale.device.type == "cpu" and not torch.is_grad_enabled():  # no pixel looks at higher ones
+                levels = min(levels, max(0, math.ceil(scale.max().item())))
+            return warp(scale_space(reference.float(), levels, self.sigma0), flow, scale), flow
 
     def code_intra(self, x: Tensor | None, condition: Condition, channel: Channel) -> tuple[Tensor, Past]:
         """I-frame ``x`` [N, 3, H, W] (None when decoding) -> reconstruction [N, 3, H, W], not clamped, and the past."""
@@ -260,7 +263,13 @@ class ScaleSpaceFlow(nn.Module):
 
     @torch.inference_mode()
     def encode_frame(
-        self, x: Tensor, beta: float, q: Tensor | None, past: Past | None, previous: Tensor | None
+        self,
+        x: Tensor,
+        beta: float,
+        q: Tensor | None,
+        past: Past | None,
+        previous: Tensor | None,
+        precision: torch.dtype = torch.float32,
     ) -> tuple[bytes, Past]:
         """Code one frame to bytes.
 
@@ -268,6 +277,7 @@ class ScaleSpaceFlow(nn.Module):
             x: [1, 3, H, W] in [0, 1], padded (:meth:`pad`). beta: the value that was sent. q: [1, 1, H, W] or None.
             past: what the decoder has of the previous frame; None makes an I-frame.
             previous: the previous source frame, for the motion hint.
+            precision: of the transforms; another than the decoder's gives other pictures, but never other symbols.
 
         Returns:
             The stream, and what the decoder has of this frame.
@@ -275,29 +285,50 @@ class ScaleSpaceFlow(nn.Module):
         writer = Writer()
 
         def write(_: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None):
-            return branch.prior.compress(y, condition.latent_q(branch.encoder.stride), condition.e, context, writer)
+            latent_q = condition.latent_q(branch.encoder.stride)
+            with torch.autocast(x.device.type, enabled=False):
+                return branch.prior.compress(y, latent_q, condition.e, context, writer)
 
         condition = self._condition(beta, q if q is not None or not self.roi else torch.ones_like(x[:, :1]), x.device)
-        if past is None:
-            past = self.code_intra(x, condition, write)[1]
-        else:
-            hint = estimate_flow(x, previous) if self.motion_hint else None
-            past = self.code_inter(x, past, hint, condition, write)[1]
+        with _computing(x.device, precision):
+            if past is None:
+                past = self.code_intra(x, condition, write)[1]
+            else:
+                hint = estimate_flow(x, previous) if self.motion_hint else None
+                past = self.code_inter(x, past, hint, condition, write)[1]
         return writer.finish(), past
 
     @torch.inference_mode()
-    def decode_frame(self, data: bytes, beta: float, shape: tuple[int, int], past: Past | None) -> Past:
-        """Decode one frame of padded ``shape`` (H, W); its reconstruction is the ``reference`` of what is returned."""
+    def decode_frame(
+        self,
+        data: bytes,
+        beta: float,
+        shape: tuple[int, int],
+        past: Past | None,
+        precision: torch.dtype = torch.float32,
+    ) -> Past:
+        """Decode one frame of padded ``shape`` (H, W); its reconstruction is the ``reference`` of what is returned.
+
+        Raises:
+            BitstreamError: ``data`` is damaged, or belongs to another frame or model.
+        """
         reader = Reader(data)
         hyper_shape = self.hyper_shape(*shape)
 
-        def read(_: str, branch: Branch, __: None, condition: Condition, context: Context | None):
-            return branch.prior.decompress(hyper_shape, condition.e, context, reader)
+        device = next(self.parameters()).device
 
-        condition = self._condition(beta, None, next(self.parameters()).device)
-        if past is None:
-            return self.code_intra(None, condition, read)[1]
-        return self.code_inter(None, past, None, condition, read)[1]
+        def read(_: str, branch: Branch, __: None, condition: Condition, context: Context | None):
+            with torch.autocast(device.type, enabled=False):
+                return branch.prior.decompress(hyper_shape, condition.e, context, reader)
+
+        condition = self._condition(beta, None, device)
+        with _computing(device, precision):
+            if past is None:
+                past = self.code_intra(None, condition, read)[1]
+            else:
+                past = self.code_inter(None, past, None, condition, read)[1]
+        reader.finish()
+        return past
 
     def update(self) -> None:
         """Compute the entropy coder's tables; call once after training, before coding."""
@@ -322,7 +353,8 @@ class ScaleSpaceFlow(nn.Module):
         return torch.ones_like(frames[:, :, :1]) if q is None else self.pad(q)
 
     def _condition(self, beta: float, q: Tensor | None, device: torch.device) -> Condition:
-        return Condition(self.embed(torch.tensor([beta], dtype=torch.float64), 1, device), q if self.roi else None)
+        e = self.embed(torch.tensor([beta], dtype=torch.float64), 1, torch.device("cpu"))  # the same bits everywhere
+        return Condition(e if e is None else e.to(device), q if self.roi else None)
 
     def pad(self, x: Tensor) -> Tensor:
         """Pad [..., C, H, W] on the right and below, by replication, to a multiple of ``self.multiple``."""
@@ -332,3 +364,8 @@ class ScaleSpaceFlow(nn.Module):
             return x
         flat = F.pad(x.reshape(-1, *x.shape[-3:]), (0, right, 0, below), mode="replicate")
         return flat.view(*x.shape[:-2], h + below, w + right)
+
+
+def _computing(device: torch.device, precision: torch.dtype):
+    """Transforms in ``precision``, whatever autocast is in force outside."""
+    return torch.autocast(device.type, torch.bfloat16 if precision == torch.float32 else precision, precision != torch.float32)

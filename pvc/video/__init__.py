@@ -10,11 +10,12 @@ FFmpeg decodes, and a single picture as a clip of one frame. Raw files say their
 
 from pvc.video.color import default_matrix, from_yuv420p, rgb_to_yuv, to_yuv420p, yuv_to_rgb
 from pvc.video.info import VideoInfo
-from pvc.video.maps import read_map, write_map
+from pvc.video.maps import MapWriter, read_map, write_map
 from pvc.video.reader import VideoReader, open_video, probe, read_clip
 from pvc.video.writer import VideoWriter, write_clip
 
 __all__ = [
+    "MapWriter",
     "VideoInfo",
     "VideoReader",
     "VideoWriter",

@@ -79,9 +79,11 @@ def read_grey(path: Path) -> Tensor:
     """float32 ``[1, H, W]`` in [0, 1] from a grey picture of 1, 8 or 16 bits.
 
     Raises:
-        VideoError: the picture is broken or has colours (such as a palette of object numbers, which is no map).
+        VideoError: the picture is broken, transparent somewhere, or has colours (such as a palette of object numbers).
     """
     with _open(path) as image:
+        if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
+            raise VideoError(f"{path}: a map must not be transparent (what would count there?); save it without alpha")
         if image.mode.startswith("I"):
             return torch.from_numpy(_grey16(image))[None]
         rgb = np.asarray(image.convert("RGB"))

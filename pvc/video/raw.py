@@ -10,6 +10,7 @@ import av
 from pvc.errors import VideoError
 from pvc.video import color
 from pvc.video.info import Asked, frame_rate
+from pvc.video.pipe import is_pipe
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def _pix_fmt(tokens: list[str]) -> str:
     return f"yuv{chroma}p" + (f"{depth}le" if depth > 8 else "")
 
 
-def raw_options(path: Path, start: int, asked: Asked) -> tuple[dict[str, str], int]:
-    """FFmpeg's rawvideo options to read from frame ``start``, and the number of whole frames in the file.
+def raw_options(path: Path, start: int, asked: Asked) -> tuple[dict[str, str], int | None]:
+    """FFmpeg's rawvideo options to read from frame ``start``, and the number of whole frames (None for a pipe).
 
     Raises:
         VideoError: size or rate are known neither from the name nor from ``asked``, or the format is unknown.
@@ -78,4 +79,4 @@ def raw_options(path: Path, start: int, asked: Asked) -> tuple[dict[str, str], i
         "framerate": str(frame_rate(rate, path)),
         "skip_initial_bytes": str(start * size),
     }
-    return options, path.stat().st_size // size
+    return options, None if is_pipe(path) else path.stat().st_size // size

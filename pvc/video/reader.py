@@ -12,6 +12,7 @@ from torch import Tensor
 from pvc.errors import VideoError
 from pvc.video import images
 from pvc.video.info import Asked, VideoInfo
+from pvc.video.pipe import is_pipe
 from pvc.video.stream import Stream, timestamps
 
 
@@ -31,7 +32,7 @@ class VideoReader:
         path = Path(path)
         if start < 0:
             raise VideoError(f"{path}: start must be 0 or more, not {start}")
-        if not path.exists():
+        if not (is_pipe(path) or path.exists()):
             raise VideoError(f"{path}: no such file or folder")
         pictures = path.is_dir() or path.suffix.lower() in images.SUFFIXES
         self._source = (images.Pictures if pictures else Stream)(path, start, grey, Asked(**asked))
@@ -69,9 +70,10 @@ def open_video(
     """Opens a clip for reading from its first frame.
 
     Args:
-        path: a video file, raw ``.yuv``, a folder of PNG or JPEG, or one picture.
-        width, height, pix_fmt: of a raw ``.yuv`` file; they override what its name says (4:2:0, 8 bits where neither
-            says). Other files state their own, and one that contradicts an argument is an error.
+        path: a video file, raw ``.yuv``, a folder of PNG or JPEG, one picture, or ``-`` for standard input.
+        width, height, pix_fmt: of a raw ``.yuv`` file, or to say that standard input is raw; they override what its
+            name says (4:2:0, 8 bits where neither says). Other files state their own, and one that contradicts an
+            argument is an error.
         fps: frames a second, overriding the file's; a raw file needs one here or in its name, pictures are at 25.
         matrix: ``bt601``, ``bt709`` or ``bt2020``; None for the stream's, else by lines (below 720: BT.601).
         full_range: None for the stream's, else limited (grey formats: full).

@@ -12,6 +12,7 @@ from torch import Tensor
 from pvc.errors import VideoError
 from pvc.video.color import Converter, check_matrix, frame_to_rgb, planes_of
 from pvc.video.info import DEFAULT_FPS, Asked, VideoInfo, frame_rate
+from pvc.video.pipe import Pipe, is_pipe, standard_input
 from pvc.video.raw import raw_options
 from pvc.video.truncation import is_cut
 
@@ -24,10 +25,11 @@ class Stream:
     """The first video stream of a file, through FFmpeg, as the source of a :class:`pvc.video.VideoReader`."""
 
     def __init__(self, path: Path, start: int, grey: bool, asked: Asked) -> None:
-        self._path = path
-        self._raw = path.suffix.lower() == ".yuv"
+        self._pipe = Pipe(standard_input()) if is_pipe(path) else None
+        self._raw = path.suffix.lower() == ".yuv" or (self._pipe is not None and asked.width is not None)
         options, frames = raw_options(path, start, asked) if self._raw else ({}, None)
-        self._container = _open(path, options)
+        self._path = path = Path("standard input") if self._pipe else path
+        self._container = _open(path, options, self._pipe)
         try:
             self._stream = _video_stream(path, self._container)
             self._stream.codec_context.options = {"err_detect": "crccheck+explode"}  # damage is an error, not a guess
@@ -82,9 +84,15 @@ class Stream:
                 done += 1
                 yield frame
         except (av.FFmpegError, OSError) as e:
-            raise VideoError(f"{self._path}: {e.strerror or e} after {done} whole frames") from e
+            hint = self._pipe.hint() if self._pipe else ""
+            raise VideoError(f"{self._path}: {e.strerror or e}{hint} after {done} whole frames") from e
+        finally:
+            if self._pipe:
+                self._pipe.check()
 
     def _seek(self, start: int) -> Iterator[av.VideoFrame]:
+        if self._pipe:
+            return islice(self._whole_frames(), start, None)
         times = timestamps(self._path)
         if start >= len(times):
             raise VideoError(f"{self._path}: there is no frame {start}, the clip has {len(times)}")
@@ -108,7 +116,7 @@ class Stream:
                 for frame in packet.decode() if packet.size else ():  # empty: a repeated frame, or the end
                     yield frame
                     last = frame
-            if is_cut(self._path, self._container):
+            if is_cut(self._pipe or self._path, self._container):
                 raise OSError(0, "the file is cut")
             yield from decoder.decode(None)
         except (av.FFmpegError, OSError):
@@ -129,11 +137,14 @@ class Stream:
             return  # the damage itself, about to be reported
 
 
-def _open(path: Path, options: dict[str, str]) -> av.container.InputContainer:
+def _open(path: Path, options: dict[str, str], pipe: Pipe | None = None) -> av.container.InputContainer:
     try:
-        return av.open(str(path), format="rawvideo" if options else None, options=options)
+        return av.open(pipe or str(path), format="rawvideo" if options else None, options=options)
     except (av.FFmpegError, OSError, ValueError) as e:
         reason = getattr(e, "strerror", None) or str(e)
+        if pipe:
+            pipe.check()
+            reason += pipe.hint()
         raise VideoError(f"{path}: cannot read this as a video ({reason})") from e
 
 
@@ -148,17 +159,25 @@ def _video_stream(path: Path, container: av.container.InputContainer) -> av.Vide
 
 @lru_cache(maxsize=256)
 def _index(path: Path, size: int, mtime: int) -> tuple[int | None, ...]:
-    times: list[int | None] = []
+    times = tuple(_times(path))
+    return times if None in times else tuple(sorted(times))
+
+
+def _times(path: Path) -> Iterator[int | None]:
     with _open(path, {}) as container:
         try:
             for packet in container.demux(_video_stream(path, container)):
                 if packet.is_corrupt:
                     break
                 if packet.size and not packet.is_discard:
-                    times.append(packet.pts)
+                    yield packet.pts
         except av.FFmpegError:
             pass  # the index ends where the file is cut; who decodes that far is told
-    return tuple(times) if None in times else tuple(sorted(times))
+
+
+def count_frames(path: Path) -> int:
+    """The number of frames, by reading the packets without decoding them, in constant memory."""
+    return sum(1 for _ in _times(path))
 
 
 def timestamps(path: Path) -> tuple[int | None, ...]:

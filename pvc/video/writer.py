@@ -13,6 +13,7 @@ from torch import Tensor, uint8
 
 from pvc.errors import VideoError
 from pvc.video import color
+from pvc.video.pipe import Pipe, is_pipe, standard_output
 from pvc.video.raw import parse_raw_name
 
 _SPACE = {"bt709": 1, "bt601": 6, "bt2020": 9}  # AVCOL_SPC_*
@@ -45,7 +46,8 @@ class VideoWriter:
     renamed when whole, so a failure leaves what was there before as it was.
 
     Args:
-        path: the target. An existing file is replaced; a folder that is not empty is an error.
+        path: the target. An existing file is replaced; a folder that is not empty is an error; ``-`` is standard
+            output, which takes y4m.
         width, height: frame size. Odd sizes become 4:4:4 where H.264 would need even ones.
         fps: frames a second (pictures do not keep it).
         matrix: ``bt601``, ``bt709``, ``bt2020``, None for BT.601 below 720 lines and BT.709 from there. ``.yuv`` and
@@ -81,7 +83,7 @@ class VideoWriter:
         if width < 1 or height < 1 or not 0 < fps < 10_000:
             raise VideoError(f"{path}: cannot write frames of {width}x{height} at {fps} frames a second")
         matrix = color.check_matrix(matrix, height)
-        suffix = path.suffix.lower()
+        suffix = ".y4m" if is_pipe(path) else path.suffix.lower()
         if suffix in _FORMATS:
             base = _FORMATS[suffix]
             if base.codec == "libx264" and (width % 2 or height % 2):
@@ -163,10 +165,13 @@ class _File:
             if name.width and (name.width, name.height) != (width, height):
                 raise VideoError(f"{path}: the name says {name.width}x{name.height}, the frames are {width}x{height}")
         self._path, self._prepare = path, prepare
-        self._temporary = _temporary(path)
-        # Python does the writing: its errors carry the reason (no space left) where FFmpeg's closing would swallow it.
-        self._file = self._temporary.open("xb+")
         self._container = None
+        # Python does the writing: its errors carry the reason (no space left) where FFmpeg's closing would swallow it.
+        if is_pipe(path):
+            self._temporary, self._file = None, Pipe(standard_output())
+        else:
+            self._temporary = _temporary(path)
+            self._file = self._temporary.open("xb+")
         try:
             self._container = av.open(self._file, "w", format=fmt.muxer, options={"strict": "-1"})  # y4m of 10 bits
             self._stream = stream = self._container.add_stream(fmt.codec, rate=fps.limit_denominator(1001))
@@ -201,21 +206,29 @@ class _File:
         if self._prepare is not None:
             self._prepare(picture)
         self._container.mux(self._stream.encode(picture))
+        self._check_interrupt()
 
     def finish(self) -> None:
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        self._file.close()
-        self._temporary.replace(self._path)
+        self._check_interrupt()
+        if self._temporary is not None:
+            self._file.close()
+            self._temporary.replace(self._path)
+
+    def _check_interrupt(self) -> None:
+        if isinstance(self._file, Pipe):
+            self._file.check()
 
     def discard(self) -> None:
-        for thing in (self._container, self._file):
+        for thing in (self._container, self._file if self._temporary else None):
             try:
                 if thing is not None:
                     thing.close()
             except (OSError, av.FFmpegError, ValueError):
                 pass  # the disk may be full still; what matters is that the temporary file goes
-        self._temporary.unlink(missing_ok=True)
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
 
 
 class _Pictures:
@@ -254,6 +267,8 @@ def _guard(path: Path, call, *args):
     """Calls, turning what FFmpeg and the disk complain of into one line."""
     try:
         return call(*args)
+    except BrokenPipeError:
+        raise  # the reader went away, which is no error of ours
     except (av.FFmpegError, OSError) as e:
         raise VideoError(f"{path}: cannot write ({e.strerror or e})") from e
     except (ValueError, OverflowError) as e:  # PyAV, of an unknown codec, format or option

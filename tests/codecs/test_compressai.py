@@ -10,7 +10,7 @@ from compressai.models.video import ScaleSpaceFlow
 
 from pvc.codecs import compressai, load_codec
 from pvc.codecs.compressai import Ssf2020
-from pvc.entropy.container import unpack_frames, unpack_header
+from pvc.entropy.reader import StreamReader
 from pvc.errors import BitstreamError, ConfigError, ImportanceError, MissingWeights, VideoError
 from tests.codecs.pictures import moving_texture, psnr
 
@@ -68,8 +68,8 @@ def test_same_input_same_bytes_and_the_bits_are_the_strings(codec):
     clip = moving_texture(4)
     data = codec.encode(clip, {"quality": 6})
     assert data == codec.encode(clip, {"quality": 6})
-    header, position = unpack_header(data)
-    frames = list(unpack_frames(data, position, header.frames))
+    stream = StreamReader(data)
+    frames = list(stream.frames())
     assert [frame.key for frame in frames] == [True, False, False, True]  # gop 3
     assert len(data) < sum(len(frame.data) for frame in frames) + 80
 
@@ -98,7 +98,7 @@ def test_damaged_streams_are_bitstream_errors_after_the_whole_frames(codec):
     for damaged in (b"", b"not a stream at all", data[:30]):
         with pytest.raises(BitstreamError):
             codec.decode(damaged)
-    for damaged in (data[:-3], data[:-3] + bytes([data[-3] ^ 1]) + data[-2:]):
+    for damaged in (data[:-12], data[:-12] + bytes([data[-12] ^ 1]) + data[-11:]):
         frames = codec.decode_frames(damaged)
         assert [next(frames).shape for _ in range(2)] == [(3, 48, 64)] * 2
         with pytest.raises(BitstreamError):

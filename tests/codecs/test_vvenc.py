@@ -10,9 +10,10 @@ import pytest
 import torch
 from av.video.frame import PictureType
 
-from pvc.codecs import load_codec, vvenc
+from pvc.codecs import load_codec
 from pvc.codecs.vvenc import VVenC
 from pvc.errors import BitstreamError, ConfigError, ImportanceError, VideoError
+from pvc.video import ffmpeg_binary
 from tests.codecs.pictures import moving_texture, psnr
 
 ALL = ["vvenc", "vvenc-cpvc", "vvenc-medium"]
@@ -138,12 +139,12 @@ def test_without_the_encoder_there_is_one_clear_error(monkeypatch):
     from imageio_ffmpeg import get_ffmpeg_exe
 
     real = get_ffmpeg_exe()
-    vvenc._ffmpeg.cache_clear()
+    ffmpeg_binary.ffmpeg_binary.cache_clear()
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
     with pytest.raises(ConfigError, match="imageio-ffmpeg"):
         VVenC("mine", {"vvenc-params": "IntraPeriod=4"})
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", real)
-    monkeypatch.setattr(vvenc, "_output", lambda binary, argument: "ffmpeg version 4 libx264")
+    monkeypatch.setattr(ffmpeg_binary, "_output", lambda binary, argument: "ffmpeg version 4 libx264")
     with pytest.raises(ConfigError, match="no libvvenc"):
         VVenC("mine", {"vvenc-params": "IntraPeriod=4"})
 

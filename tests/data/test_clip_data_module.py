@@ -6,8 +6,8 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from pvc.data import ClipDataModule
 from pvc.data.clips import ClipFolder
+from pvc.data.module import ClipDataModule
 from pvc.data.sampler import GlobalIndexSampler
 
 

@@ -1,5 +1,7 @@
 """Table indices are the same on every device, layout and thread count."""
 
+import copy
+
 import pytest
 import torch
 from compressai.models.utils import conv, deconv
@@ -59,3 +61,56 @@ def test_layers_that_would_not_be_exact_are_refused():
         exact.run(Conditioned([nn.Sigmoid()]), Z)
     with pytest.raises(TypeError, match="Conv2d"):
         exact.run(Conditioned([nn.Conv2d(6, 6, 3, groups=6)]), Z)
+
+
+def wide() -> Conditioned:
+    """Sums with no room in float32."""
+    torch.manual_seed(0)
+    return Conditioned([nn.Conv2d(256, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 1)])
+
+
+@pytest.mark.parametrize("net, x", [(network, Z), (wide, 900 * torch.rand(1, 256, 5, 6))])
+def test_float32_is_taken_only_where_it_gives_the_same(net, x, monkeypatch):
+    kinds = []
+    with_room = exact._with_room
+    monkeypatch.setattr(exact, "_with_room", lambda *a: kinds.append((y := with_room(*a)).dtype) or y)
+    got = exact.run(net(), x, E)
+    monkeypatch.setattr(exact, "_with_room", lambda x, *_: x.double())
+    assert torch.equal(got, exact.run(net(), x, E))
+    assert kinds[0] == (torch.float64 if net is wide else torch.float32)
+
+
+def test_modes_that_round_float32_products_do_not_change_it():
+    expected, before = exact.run(network(), Z, E), torch.get_float32_matmul_precision()
+    try:
+        for mode in ("high", "medium"):
+            torch.set_float32_matmul_precision(mode)
+            assert torch.equal(exact.run(network(), Z, E), expected)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(exact.run(network(), Z, E), expected)
+    assert torch.equal(exact.run(network().double(), Z.double(), E), expected)
+
+
+def test_it_follows_its_weights():
+    """What is prepared once must not outlive the weights that it was made from."""
+    net = network()
+    before = exact.run(net, Z, E)
+    with torch.no_grad():
+        net[0].weight.mul_(1.5)
+    after = exact.run(net, Z, E)
+    assert not torch.equal(before, after)
+    assert torch.equal(after, exact.run(copy.deepcopy(net), Z, E))
+    net.load_state_dict(network().state_dict())
+    assert torch.equal(before, exact.run(net, Z, E))
+
+
+def test_the_result_of_a_last_convolution_is_not_rounded_to_the_grid_of_activations():
+    net = Conditioned([nn.Conv2d(1, 1, 1)])
+    with torch.no_grad():
+        net[0].weight.fill_(0.001)
+        net[0].bias.fill_(0)
+    out = exact.run(net, torch.ones(1, 1, 1, 1))
+    assert abs(out.item() - 0.001) < 1e-5
+    assert torch.equal(exact.run(Conditioned([]), out), out)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from pvc.errors import ConfigError
-from pvc.evaluation import Record, compare
+from pvc.evaluation import Record, compare, notes
 from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.curves import curve_keys, mean_points
 from pvc.evaluation.records import Failure
@@ -221,12 +221,59 @@ def test_codec_of_which_every_job_failed_has_a_row_with_the_reason():
     assert _row(rows, codec="mine", sequence="a", metric="psnr").reason == "x265 failed at crf 29: killed"
 
 
-def test_a_metric_that_is_missing_everywhere_is_said_once_with_what_to_do():
+def test_a_metric_without_any_value_is_no_column_but_a_note_and_rows_with_the_reason(tmp_path):
     records = [r for c in ("x265", "a", "b") for s in ("1", "2") for r in _records(c, sequence=s)]
+    reason = "lpips_alex.pth is missing; put it into the folder of weights"
     for r in records:
-        r.meta["unavailable"] = {"lpips": "lpips_alex.pth is missing; put it into the folder of weights"}
+        r.meta["unavailable"] = {"lpips": reason}
+    rows = compare(records, ["x265"])
+    assert {(r.reason, r.measured) for r in rows if r.metric == "lpips" and r.sequence == "1"} == {
+        (f"no value: {reason}", False)
+    }
+    assert all(b.metrics == ["psnr", "psnr_roi"] and not b.reasons for b in blocks(rows))
+    write(rows, tmp_path, Settings(), notes.collect(records, [], []))
+    for table in ("bd_rate.md", "bd_rate.tex"):
+        assert (tmp_path / table).read_text().count("LPIPS") == 1
+    for r in records:
+        r.metrics["lpips"] = 0.5 - r.metrics["psnr"] / 100  # of one codec: a column, and the others say why not
+    for r in (r for r in records if r.codec == "b"):
+        del r.metrics["lpips"]
     (block,) = [b for b in blocks(compare(records, ["x265"])) if b.sequence == "mean curve" and not b.quality]
-    assert block.reasons == ["LPIPS: no value: lpips_alex.pth is missing; put it into the folder of weights"]
+    assert block.metrics[-1] == "lpips" and block.reasons == [f"b, LPIPS: no value: {reason}"]
+
+
+def test_codecs_that_take_maps_are_compared_at_the_same_u_alpha():
+    u02, u06 = 60**0.8, 60**0.4
+    records = [
+        *_records("x265"),
+        *[r for alpha, f in ((1.0, 1.0), (u06, 1.5), (u02, 2.0)) for r in _records("x265-roi", f, alpha=alpha)],
+        *[r for alpha, f in ((1.0, 0.5), (u02, 1.0)) for r in _records("mine", f, alpha=alpha)],
+    ]
+    rows = [r for r in compare(records, ["x265-roi"]) if r.metric == "psnr" and r.sequence == "a"]
+    plain = {(r.codec, r.u_alpha): round(r.bd_rate) for r in rows if not r.at_same_u_alpha}
+    assert plain == {
+        ("x265", None): 0,
+        ("x265-roi", 0.6): 50,
+        ("x265-roi", 0.2): 100,
+        ("mine", 1): -50,
+        ("mine", 0.2): 0,
+    }
+    (same,) = [r for r in rows if r.at_same_u_alpha]
+    assert (same.codec, same.u_alpha, same.anchor_u_alpha, round(same.bd_rate)) == ("mine", 0.2, 0.2, -50)
+
+
+def test_a_table_at_the_same_u_alpha_says_so_and_only_lines_of_one_u_alpha_compete(tmp_path):
+    pairs = [(60**0.8, "x265-roi", 1.0), (60**0.8, "a", 0.5), (60**0.8, "b", 0.8), (60.0, "x265-roi", 1.0)]
+    records = [r for alpha, name, f in [*pairs, (60.0, "a", 0.4)] for r in _records(name, f, alpha=alpha)]
+    rows = compare(records, ["x265-roi"])  # which has no curve without ROI at all
+    write(rows, tmp_path, Settings())
+    markdown = (tmp_path / "bd_rate.md").read_text()
+    assert "toy, mean of the BD-rates of one sequence: BD-rate in % against x265-roi at the same u_alpha" in markdown
+    assert "| a, u_alpha 0.2 | **-50.0** |" in markdown and "| b, u_alpha 0.2 | -20.0 |" in markdown
+    assert "| a, u_alpha 0 | -60.0 |" in markdown
+    assert r"against x265-roi at the same $u_\alpha$" in (tmp_path / "bd_rate.tex").read_text()
+    with (tmp_path / "bd_rate.csv").open() as file:
+        assert {(r["u_alpha"], r["anchor_u_alpha"]) for r in csv.DictReader(file)} == {("0.2", "0.2"), ("0.0", "0.0")}
 
 
 def _compiled(tmp_path, tex):

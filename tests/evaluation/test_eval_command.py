@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+import torchvision
 
 from pvc.errors import VideoError
 from pvc.eval import main
@@ -87,6 +88,7 @@ def test_clips_to_report_and_only_in_out(tmp_path, clips):
         (["data.root=nowhere"], ["nowhere", "not a folder"]),
         (["anchor=x264", "codecs=[x265]"], ["anchor=x264", "x265"]),
         (["baseline=ssf-tiny"], ["baseline=ssf-tiny"]),
+        (["codecs=[x264,x265-roi]", "u_alpha=[0.2]", "anchor=x265-roi"], ["anchor=x265-roi", "u_alpha=1"]),
         (["crf=[99]"], ["crf=99", "[0, 51]"]),
         (["gop=0"], ["gop=0"]),
         (["metrics=[psmr]"], ["psmr", "ms_ssim, psnr"]),
@@ -95,7 +97,7 @@ def test_clips_to_report_and_only_in_out(tmp_path, clips):
         (["no_such_key=1"], ["no_such_key"]),
         (["experiment=tiny"], ["experiment=tiny", "pvc eval", "model"]),
         (["points={x264:{qp:[1]},x266:{crf:[1]}}"], ["points.x266"]),
-        (["points={x264:{bitrate:[1]}}"], ["points.x264", "bitrate"]),
+        (["points={x264:{preset:[1]}}"], ["points.x264", "preset"]),
         (["jobs=0"], ["jobs=0"]),
         (["require=[lpips]"], ["require", "lpips", "psnr"]),
         (["metrics=[lpips]", "require=[lpips]"], ["require=lpips", "weights file", "weights_dir"]),
@@ -197,6 +199,51 @@ def test_a_missing_metric_is_said_before_anything_runs(tmp_path, monkeypatch, ca
         main()
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("without lpips")]
     assert "weights file" in line and "weights_dir" in line
+
+
+def test_damaged_weights_are_found_before_anything_runs_and_mended_ones_are_used(tmp_path, monkeypatch, capsys, clips):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("PVC_WEIGHTS", raising=False)
+    layers = torchvision.models.squeezenet1_1(weights=None).state_dict()
+    file = tmp_path / "w" / "squeezenet1_1.pth"
+    file.parent.mkdir()
+    torch.save(layers, file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:5000])
+    overrides = [*_data(clips), *SMALL, "sequences=one", "codecs=[x264]", "anchor=null", "jobs=1", "out=o"]
+    overrides.append(f"metrics=[psnr,{{features:{{weights:{file.name}}}}}]")
+    overrides.append(f"weights_dir={file.parent}")
+    code, err = _main(tmp_path, monkeypatch, capsys, *overrides, "require=[feat_squeezenet11]")
+    assert code == 2 and "require=feat_squeezenet11 cannot be measured" in err and "squeezenet1_1.pth cannot" in err
+    assert not (tmp_path / "o").exists()
+    assert _main(tmp_path, monkeypatch, capsys, *overrides)[0] == 0
+    first = load_runs([tmp_path / "o"])
+    assert not any("feat_squeezenet11" in r.metrics for r in first) and len(first) == 4
+    file.write_bytes(whole)
+    assert _main(tmp_path, monkeypatch, capsys, *overrides)[0] == 0  # the same command
+    again = load_runs([tmp_path / "o"])
+    assert all("feat_squeezenet11" in r.metrics for r in again) and [r.bits for r in again] == [r.bits for r in first]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_sigterm_leaves_no_temporary_files(tmp_path, clips, interruptible, jobs):
+    env = {**ENV, "TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    slow = [*SMALL, "codecs=[vvenc]", "qp=[0,1,2,3,4,5,6,7]", "metrics=[vmaf]", "anchor=null", f"jobs={jobs}", "out=o"]
+    process = interruptible(
+        _command(*_data(clips), *slow, "frames=3"), cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
+    )
+    _until_lines(tmp_path / "o" / "results.jsonl", 1)
+    deadline = time.time() + 60
+    while time.time() < deadline and not list((tmp_path / "tmp").glob("pvc-vvenc-*")):
+        time.sleep(0.005)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM and not alive
+    assert "the same command goes on from there" in err and "Traceback" not in err
+    assert [p.name for p in (tmp_path / "tmp").iterdir() if p.name.startswith("pvc-")] == []
 
 
 def test_table_1_of_the_cpvc_paper(tmp_path, monkeypatch, capsys, shared_clips):

@@ -9,9 +9,10 @@ from PIL import Image
 
 from pvc.codecs import load_codec
 from pvc.errors import ConfigError
-from pvc.evaluation import Record, compare, evaluate, publish
+from pvc.evaluation import Record, compare, evaluate
 from pvc.evaluation.curves import CurveKey
 from pvc.evaluation.plots import tradeoff_points
+from pvc.evaluation.publish import publish
 from pvc.evaluation.records import Failure
 from pvc.evaluation.sidebyside import scenes, similar_rate
 from pvc.evaluation.style import shown
@@ -42,6 +43,7 @@ def test_everything_of_the_architecture_is_written(run):
             "rd_psnr_bg.png",
         ),
         *(f"bd_rate.{e}" for e in ("json", "csv", "md", "tex")),
+        *(f"map_effect.{e}" for e in ("csv", "md", "png")),
     }
     for picture in out.glob("*.png"):
         pixels = np.asarray(Image.open(picture).convert("RGB"))

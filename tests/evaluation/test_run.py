@@ -13,6 +13,7 @@ from pvc.evaluation import RecordFile, evaluate, load_runs
 from pvc.evaluation.records import load_failures
 from pvc.evaluation.run import operating_points
 from pvc.metrics import Metric, Scores, load_metrics
+from pvc.metrics.base import Unavailable
 
 PSNR = load_metrics(["psnr"])
 KEYS = ["codec", "point", "dataset", "sequence", "frames", "width", "height", "fps", "gop", "bits", "bpp", "kbps"]
@@ -139,6 +140,40 @@ def test_results_made_in_another_way_are_not_mixed(tmp_path, block_codec, sequen
     assert (tmp_path / "results.jsonl").read_bytes() == before
 
 
+def test_results_of_other_library_versions_are_not_mixed(tmp_path, monkeypatch, sequence, settings):
+    metrics, few = load_metrics(["psnr", "psnr_yuv"]), settings | {"crf": [40]}
+    evaluate([load_codec("x264")], [sequence("a")], metrics, tmp_path, few)
+    assert evaluate([load_codec("x264")], [sequence("a")], metrics, tmp_path, few).reused == 1
+    monkeypatch.setattr("pvc.versions.version", lambda package: "0.0.1")
+    with pytest.raises(ConfigError, match=r"metrics\.psnr_y\.libraries\.av: \S+ there, 0\.0\.1 here"):
+        evaluate([load_codec("x265")], [sequence("a")], metrics, tmp_path, few)
+    evaluate([load_codec("x265")], [sequence("a")], PSNR, tmp_path / "other", few)
+    with pytest.raises(ConfigError, match=r"called x264 \(libraries\.av: \S+ there, 0\.0\.1 here"):
+        evaluate([load_codec("x264")], [sequence("a")], PSNR, _psnr_run(tmp_path, monkeypatch, sequence, few), few)
+
+
+def _psnr_run(tmp_path, monkeypatch, sequence, settings):
+    """A folder with a result of another version of PyAV than there is, judged by exact sums alone."""
+    with monkeypatch.context() as patch:
+        patch.setattr("pvc.versions.version", lambda package: "9.9.9")
+        evaluate([load_codec("x264")], [sequence("a")], PSNR, tmp_path / "psnr", settings)
+    return tmp_path / "psnr"
+
+
+def test_runs_merged_keep_the_result_that_has_more(tmp_path, block_codec, sequence, settings):
+    folders = [tmp_path / name for name in ("with", "without")]
+    for folder, metrics in zip(folders, (["psnr", "blur"], ["psnr", "blur"]), strict=True):
+        evaluate([block_codec()], [sequence("a")], load_metrics(metrics), folder, settings)
+    file = folders[1] / "results.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:  # as where what a metric needs was missing
+        del line["metrics"]["blur"]
+        line["meta"]["made_by"]["metrics"]["blur"] = None
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for order in (folders, folders[::-1]):
+        assert all("blur" in record.metrics for record in load_runs(order))
+
+
 def test_another_codec_must_see_the_same_frames(tmp_path, block_codec, sequence, settings):
     evaluate([block_codec("one")], [sequence("a")], PSNR, tmp_path, settings)
     with pytest.raises(ConfigError, match=r"one on a.*frames"):
@@ -238,7 +273,7 @@ def test_an_unreadable_clip_fails_alone(tmp_path, block_codec, sequence, setting
 
 
 def test_memory_does_not_grow_with_the_clip(tmp_path, block_codec, sequence, settings, monkeypatch):
-    monkeypatch.setattr("pvc.evaluation.job.HELD", 0)
+    monkeypatch.setattr("pvc.evaluation.footage.HELD", 0)
     alive, most = set(), []
 
     def stream(clip):
@@ -264,7 +299,7 @@ def test_memory_does_not_grow_with_the_clip(tmp_path, block_codec, sequence, set
 def test_encoding_time_is_not_reading_time(tmp_path, block_codec, sequence, settings, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("pvc.evaluation.job.time.perf_counter", lambda: clock[0])
-    monkeypatch.setattr("pvc.evaluation.job.HELD", 0)
+    monkeypatch.setattr("pvc.evaluation.footage.HELD", 0)
 
     class Slow(block_codec):
         def encode_frames(self, *args, **rest):
@@ -298,13 +333,13 @@ def test_a_metric_that_was_missing_is_measured_once_it_can_be(tmp_path, block_co
             return None if self.weights else "weights file distance.pt is missing"
 
         def start(self):
-            return self
+            return self if self.weights else Unavailable(self.names, self.missing())
 
         def add(self, *_):
             pass
 
         def scores(self):
-            return Scores({"distance": 1.0}) if self.weights else Scores(unavailable={"distance": self.missing()})
+            return Scores({"distance": 1.0})
 
         def close(self):
             pass

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -35,7 +36,7 @@ def square(bench: dict, item: int) -> int:
 @pytest.mark.parametrize("count", [1, 2])
 def test_every_item_gets_its_result_or_its_reason(count, capfd):
     with Workers(count, {"refused": 3, "bug": 5}) as workers:
-        results = dict(workers.map(square, range(7)))
+        results = dict(workers.map(square, list(range(7))))
         assert dict(workers.map(square, [8])) == {8: 64}
     expected = {i: i**2 for i in range(7)} | {3: Failed("no such clip"), 5: Failed("ZeroDivisionError: oops")}
     assert results == expected
@@ -45,29 +46,51 @@ def test_every_item_gets_its_result_or_its_reason(count, capfd):
 
 def test_a_killed_process_is_one_failed_item():
     with Workers(2, {"killed": 2}) as workers:
-        results = dict(workers.map(square, range(6)))
+        results = dict(workers.map(square, list(range(6))))
     assert "SIGKILL" in results.pop(2).reason
     assert results == {i: i**2 for i in (0, 1, 3, 4, 5)}
 
 
 def test_a_process_that_dies_while_it_waits_costs_nothing():
     with Workers(2, {}) as workers:
-        assert dict(workers.map(square, range(3))) == {0: 0, 1: 1, 2: 4}
+        assert dict(workers.map(square, list(range(3)))) == {0: 0, 1: 1, 2: 4}
         for worker in workers._workers:
             os.kill(worker.process.pid, signal.SIGKILL)
             worker.process.join()
-        assert dict(workers.map(square, range(4))) == {0: 0, 1: 1, 2: 4, 3: 9}
+        assert dict(workers.map(square, list(range(4)))) == {0: 0, 1: 1, 2: 4, 3: 9}
 
 
 def test_leaving_stops_what_is_running(tmp_path):
     file = tmp_path / "pid"
     with pytest.raises(KeyboardInterrupt), Workers(2, {"endless": 0, "file": str(file)}) as workers:
-        for item, _ in workers.map(square, range(3)):
+        for item, _ in workers.map(square, list(range(3))):
             while item == 2 and not (file.exists() and file.read_text()):
                 time.sleep(0.05)
             if item == 2:
                 raise KeyboardInterrupt
     assert not psutil.pid_exists(int(file.read_text()))
+
+
+def _number(bench, item):
+    """The process, and the number of the item's kind."""
+    time.sleep(0.05)
+    return os.getpid(), item[0]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_process_goes_on_with_what_it_has_in_memory_and_items_may_be_added(count):
+    items, done = [("first", kind) for kind in range(4)], []
+    with Workers(count, None) as workers:
+        for (stage, kind), (pid, _) in workers.map(_number, items, about=lambda item: item[1]):
+            done.append((pid, stage, kind))
+            if stage == "first":
+                items += [("then", kind)] * 3
+    assert len(done) == 16
+    switches = 0
+    for pid in {pid for pid, _, _ in done}:
+        kinds = [kind for p, _, kind in done if p == pid]
+        switches += sum(a != b for a, b in pairwise(kinds))
+    assert switches <= 4  # 14 if they were begun in their order
 
 
 def test_number_of_jobs():

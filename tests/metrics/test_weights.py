@@ -82,7 +82,24 @@ def test_identity_holds_the_weights_and_nothing_of_the_machine(nowhere, tmp_path
     state = torch.load(file)
     torch.save({k: v + 1 for k, v in state.items()}, file)
     assert here != Lpips(weights=str(file)).identity
-    assert Lpips().identity == {"net": "alex", "threshold": 0.5}
+    assert Lpips().identity.keys() == {"net", "threshold", "libraries"}
+
+
+def test_loading_finds_damage_that_looking_does_not(nowhere, tmp_path, stand_in):
+    (tmp_path / "cut.pth").write_bytes(stand_in("alexnet").read_bytes()[:1000])
+    metric = Lpips(weights="cut.pth", weights_dir=str(tmp_path))
+    assert check_available([metric]) == {}
+    (reason,) = set(check_available([metric], load=True).values())
+    assert "cut.pth" in reason and "cannot be read" in reason
+
+
+def test_values_of_other_library_versions_are_told_apart(monkeypatch):
+    before = {metric.names[0]: metric.identity for metric in load_metrics(metric_names())}
+    monkeypatch.setattr("pvc.versions.version", lambda package: "0.0.1")
+    after = {metric.names[0]: metric.identity for metric in load_metrics(metric_names())}
+    assert {name for name in before if before[name] == after[name]} == {"psnr", "psnr_mse", "wpsnr"}  # exact sums
+    assert after["ms_ssim"]["libraries"] == {"piq": "0.0.1", "torch": "0.0.1"}
+    assert {"av", "ffmpeg", "imageio-ffmpeg's ffmpeg"} == after["vmaf"]["libraries"].keys()
 
 
 def test_settings_reach_the_families_that_have_them():

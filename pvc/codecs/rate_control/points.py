@@ -1,0 +1,102 @@
+"""Operating points of controlled coding: what a point may ask for, and the control that serves it."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+from pvc.codecs.base import Point, beta_alpha_points, numbers
+from pvc.codecs.rate_control.bitrate import Bitrate
+from pvc.codecs.rate_control.control import Constant, Control
+from pvc.codecs.rate_control.quality import Quality
+from pvc.codecs.rate_control.target import Target
+from pvc.errors import ConfigError
+from pvc.importance import ALPHA_MAX, u_from_alpha
+
+RANGES = {"bitrate": (0.1, 1e6), "psnr": (1.0, 99.0), "roi_psnr": (1.0, 99.0)}
+"""kbit/s, dB, dB."""
+
+
+def controlled(point: Mapping[str, Any]) -> list[str]:
+    """What ``point`` holds instead of a beta: ``bitrate``, ``psnr``, ``roi_psnr``.
+
+    Raises:
+        ConfigError: they, or one of them and a beta, contradict each other.
+    """
+    asked = [key for key in RANGES if point.get(key) is not None]
+    if asked and point.get("beta") is not None:
+        raise ConfigError(f"beta and {asked[0]} both set the rate; give one of them")
+    if "psnr" in asked and len(asked) > 1:
+        raise ConfigError(f"psnr and {asked[asked[0] == 'psnr']} both set the rate; give one of them")
+    return asked
+
+
+def controlled_points(name: str, multirate: bool, roi: bool, settings: Mapping[str, Any]) -> list[Point] | None:
+    """Points of a codec at ``settings["bitrate"]``, ``["psnr"]`` or ``["roi_psnr"]`` (lists); None if none is asked.
+
+    Raises:
+        ConfigError: the codec has a fixed rate, or no ROI for a floor in it, or a value is out of range.
+    """
+    lists = {key: settings.get(key) for key in RANGES}
+    asked = controlled(lists)
+    if not asked:
+        return None
+    if not multirate:
+        raise ConfigError(
+            f"{name} codes at the betas that it was trained for and at no {asked[0]}; leave it out, or set "
+            f"points.{name}.{asked[0]} to null"
+        )
+    lists = {key: numbers(lists, key, *RANGES[key]) for key in asked}
+    alphas = [point["alpha"] for point in beta_alpha_points([0.0], roi, settings)]
+    if "roi_psnr" in asked:
+        alphas = [alpha for alpha in alphas if alpha > 1]
+        if not alphas:
+            raise ConfigError(f"roi_psnr is for a model with ROI and u_alpha below 1; {name} has neither or only one")
+    return [
+        {**dict(zip(asked, values, strict=True)), "alpha": alpha}
+        for alpha, values in product(alphas, product(*lists.values()))
+    ]
+
+
+def with_iframe_alphas(points: list[Point], settings: Mapping[str, Any]) -> list[Point]:
+    """``points``, and those with ROI also for each of ``settings["iframe_alpha"]`` (null: that of the P-frames)."""
+    if settings.get("iframe_alpha") is None:
+        return points
+    value = settings["iframe_alpha"]
+    wanted = [value] if isinstance(value, int | float | str) else list(value)
+    alphas = numbers({"iframe_alpha": [a for a in wanted if a is not None]}, "iframe_alpha", 1.0, ALPHA_MAX)
+    own = [{}] * (None in wanted) + [{"iframe_alpha": alpha} for alpha in alphas]
+    return [{**point, **more} for more in own for point in points if more == {} or point["alpha"] > 1] + [
+        point for point in points if None not in wanted and point["alpha"] == 1
+    ]
+
+
+def make_control(
+    point: Mapping[str, Any], *, gop: int, fps: Fraction, count: int | None, size: tuple[int, int], first: Any = None
+) -> Control:
+    """The control for a clip of ``count`` frames (None: not known) of ``size`` (H, W) at ``point``.
+
+    Args:
+        point: ``beta``; or ``bitrate`` (kbit/s), ``psnr`` (dB), ``roi_psnr`` (dB), or ``bitrate`` and ``roi_psnr``.
+            With ``alpha``, and ``iframe_alpha`` of I-frames.
+        first: the control of the first pass, for the second pass of a bitrate.
+
+    Raises:
+        ConfigError: a value out of range, or a combination that contradicts itself.
+    """
+    asked = controlled(point)
+    values = {key: numbers(point, key, *RANGES[key])[0] for key in asked}
+    iframe_alpha, alpha = point.get("iframe_alpha"), point.get("alpha", 1.0)
+    common = {"gop": gop, "key_u": None if iframe_alpha is None else u_from_alpha(iframe_alpha)}
+    if iframe_alpha is not None and alpha == 1:
+        raise ConfigError("iframe_alpha is for frames with a map and an alpha above 1; leave it out")
+    if "roi_psnr" in asked and alpha == 1:
+        raise ConfigError("roi_psnr is a floor in the region of interest: it needs a map and an alpha above 1")
+    if not asked:
+        return Constant(point["beta"], **common)
+    common["pixels"] = size[0] * size[1]
+    floor = Target(values["roi_psnr"], "_roi", floor=True) if "roi_psnr" in values else None
+    if "bitrate" not in values:
+        return Quality(floor or Target(values["psnr"]), **common)
+    more = {} if floor is None else {"floor": floor, "lowest_u": u_from_alpha(alpha)}
+    return Bitrate(1000 * values["bitrate"], fps=fps, count=count, first=first, **common, **more)

@@ -1,0 +1,85 @@
+"""Standard input and output in the place of files: the name ``-``."""
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from pvc.errors import VideoError
+
+_HEAD = 4096
+
+
+def is_pipe(path: str | Path) -> bool:
+    """Whether the name stands for standard input or output."""
+    return str(path) == "-"
+
+
+def standard_input() -> BinaryIO:
+    """The bytes of standard input.
+
+    Raises:
+        VideoError: it is closed, or a keyboard.
+    """
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+        raise VideoError("standard input is a terminal; pipe something into it, or name a file")
+    return sys.stdin.buffer
+
+
+def standard_output() -> BinaryIO:
+    """Standard output for bytes.
+
+    Raises:
+        VideoError: it is closed, or a screen.
+    """
+    if sys.stdout is None or sys.stdout.closed or sys.stdout.isatty():
+        raise VideoError("standard output is a terminal; pipe it into something, or name a file")
+    sys.stdout.flush()
+    return sys.stdout.buffer
+
+
+class Pipe:
+    """Standard input or output as a file for FFmpeg, which cannot seek in it.
+
+    FFmpeg's callbacks swallow an interrupt; it is kept here, ends the transfer, and :meth:`check` raises it.
+
+    Attributes:
+        head: the first 4096 bytes that were read. taken: how many bytes were read.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._interrupted: BaseException | None = None
+        self.head, self.taken = b"", 0
+
+    def read(self, count: int) -> bytes:
+        """Up to ``count`` bytes, as soon as there are some."""
+        try:
+            data = b"" if self._interrupted else self._file.read1(count)
+        except KeyboardInterrupt as interrupt:
+            self._interrupted, data = interrupt, b""
+        self.head += data[: _HEAD - len(self.head)]
+        self.taken += len(data)
+        return data
+
+    def write(self, data: bytes) -> int:
+        """Writes all of ``data`` at once, for the one who reads it."""
+        try:
+            if not self._interrupted:
+                self._file.write(data)
+                self._file.flush()
+        except KeyboardInterrupt as interrupt:
+            self._interrupted = interrupt
+        return len(data)
+
+    def hint(self) -> str:
+        """Why what was read may be no clip."""
+        if not self.taken:
+            return " (there is nothing in it)"
+        if self.head[4:8] == b"ftyp":
+            return " (in a pipe an mp4 has to be one for streaming: FFmpeg's -movflags +faststart)"
+        return ""
+
+    def check(self) -> None:
+        """Raises the interrupt that came while FFmpeg was reading or writing."""
+        if self._interrupted:
+            raise self._interrupted

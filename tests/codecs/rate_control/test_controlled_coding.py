@@ -1,0 +1,114 @@
+"""The released model under control: real streams, decoded again."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from pvc.codecs.neural import NeuralCodec
+from pvc.data.synthetic import Synthetic
+from pvc.entropy.reader import StreamReader
+from pvc.errors import ConfigError
+from pvc.importance import weighted_mask
+from pvc.metrics.psnr import psnr_db
+from pvc.paths import find_checkpoints
+
+FPS, FRAMES = Fraction(12), 40
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[torch.Tensor, torch.Tensor]:
+    """Frames uint8 [T, 3, 96, 128] and masks [T, 1, 96, 128] of a made scene, with a cut to another one at frame 30."""
+    parts = [(scene, 30 - 20 * i) for i, scene in enumerate(Synthetic(names=["garage", "street"]).eval())]
+    window = (..., slice(0, 96), slice(0, 128))
+    return tuple(torch.cat([getattr(s, how)(0, n)[window] for s, n in parts]) for how in ("read", "read_mask"))
+
+
+@pytest.fixture(scope="module")
+def codec() -> NeuralCodec:
+    return NeuralCodec(find_checkpoints("mr-md-ssf-tiny"))
+
+
+def psnrs(clip, decoded, masks=None) -> list[float]:
+    error = (clip.int() - decoded.int()).square().double()
+    if masks is None:
+        return [psnr_db(e.mean().item()) for e in error]
+    return [psnr_db(e[:, m[0] >= 0.5].mean().item()) for e, m in zip(error, masks, strict=True)]
+
+
+def test_a_real_stream_has_the_bitrate_in_every_second_and_decodes(codec, scene):
+    clip, _ = scene
+    point = {"bitrate": 40.0, "alpha": 1.0}
+    data = codec.encode(clip, point, fps=FPS)
+    assert 8 * len(data) * FPS / FRAMES == pytest.approx(40000, rel=0.03)
+    frames = list(StreamReader(data).frames())
+    assert len({frame.beta_code for frame in frames}) > 10 and frames[30].key
+    bits = [8 * len(frame.data) + 60 for frame in frames]
+    for t in range(FRAMES - 11):
+        assert sum(bits[t : t + 12]) == pytest.approx(40000, rel=0.16)
+    assert codec.decode(data).shape == clip.shape
+
+
+def test_the_floor_in_the_roi_is_held_in_every_decoded_frame(codec, scene):
+    clip, masks = (part[:14] for part in scene)
+    point = {"roi_psnr": 27.0, "bitrate": 50.0, "alpha": 60.0}
+    control = codec.control(point, fps=FPS, count=14, size=(96, 128))
+    maps = (weighted_mask(m, 0.0) for m in masks)
+    parts = codec.encode_frames(clip, point, maps, fps=FPS, count=14, size=(96, 128), control=control)
+    data = b"".join(parts)
+    assert min(psnrs(clip, codec.decode(data), masks)) > 27.0 - 0.02  # the encoder's own last bit may differ
+    assert "27 dB" in control.report()[1]
+
+
+def test_constant_quality_is_constant(codec, scene):
+    clip = scene[0][:14]
+    found = psnrs(clip, codec.decode(codec.encode(clip, {"psnr": 28.0}, fps=FPS)))
+    assert max(abs(db - 28) for db in found) < 0.3
+
+
+def test_iframe_alpha_1_codes_the_first_frame_as_without_a_map(codec, scene):
+    clip, masks = (part[:2] for part in scene)
+    q = weighted_mask(masks, 0.2)
+    plain, steered, first = (
+        codec.encode(clip, {"beta": 1e-3, "alpha": 60**0.8} | more, maps)
+        for more, maps in (({}, None), ({}, q), ({"iframe_alpha": 1.0}, q))
+    )
+    plain, steered, first = ([frame.data for frame in StreamReader(data).frames()] for data in (plain, steered, first))
+    assert first[0] == plain[0] != steered[0]
+    assert first[1] != plain[1]
+
+
+def test_points_of_an_evaluation(codec):
+    settings = {"bitrate": [100, 200], "u_alpha": [1.0, 0.2], "beta": [1e-3]}
+    points = codec.points(settings)
+    assert [p["bitrate"] for p in points] == [100, 200] * 2 and {p["alpha"] for p in points} == {1.0, 60**0.8}
+    assert codec.points({**settings, "bitrate": None}) == [{"beta": 1e-3, "alpha": a} for a in (1.0, 60**0.8)]
+    floors = codec.points({**settings, "roi_psnr": 30})
+    assert [(p["roi_psnr"], p["alpha"]) for p in floors] == [(30, 60**0.8)] * 2
+    first = codec.points({"beta": [1e-3], "u_alpha": [1.0, 0.2], "iframe_alpha": [None, 1]})
+    assert first == [{"beta": 1e-3, "alpha": a} for a in (1.0, 60**0.8)] + [
+        {"beta": 1e-3, "alpha": 60**0.8, "iframe_alpha": 1.0}
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"bitrate": [100], "psnr": [30]}, "psnr and bitrate both set the rate"),
+        ({"bitrate": [0]}, r"bitrate=0 lies outside \[0.1"),
+        ({"roi_psnr": [30], "u_alpha": [1.0]}, "u_alpha below 1"),
+    ],
+)
+def test_points_that_contradict_themselves_are_refused(codec, settings, said):
+    with pytest.raises(ConfigError, match=said):
+        codec.points({"u_alpha": [0.2], **settings})
+
+
+def test_a_model_of_one_rate_cannot_be_controlled(scene):
+    single = NeuralCodec(find_checkpoints("ssf-tiny-4e-4"))
+    with pytest.raises(ConfigError, match="cannot hold a bitrate; use a multi-rate model"):
+        single.encode(scene[0][:2], {"bitrate": 100})
+    with pytest.raises(ConfigError, match="at no bitrate"):
+        single.points({"bitrate": [100], "u_alpha": [1.0]})
+    with pytest.raises(ConfigError, match="needs an importance map"):
+        NeuralCodec(find_checkpoints("mr-md-ssf-tiny")).encode(scene[0][:2], {"roi_psnr": 30, "alpha": 26})

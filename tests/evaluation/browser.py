@@ -1,0 +1,119 @@
+"""A headless Chromium that tests drive by real mouse events, through the pipe of its DevTools protocol."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+def find_browser() -> str | None:
+    """The first of the usual programs that is installed, or the one that ``$PVC_BROWSER`` names."""
+    return os.environ.get("PVC_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Page:
+    """One page. ``errors`` is what its scripts failed with."""
+
+    def __init__(self, send: int, receive: int):
+        self._send, self._receive, self._buffer, self._number = send, receive, b"", 0
+        self._session: str | None = None
+        self.errors: list[str] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """What the browser answers to one command of the protocol."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._send, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("method") == "Runtime.exceptionThrown":
+                details = answer["params"]["exceptionDetails"]
+                self.errors.append(details.get("exception", {}).get("description", details["text"]))
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            part = os.read(self._receive, 1 << 16)
+            assert part, "the browser went away"
+            self._buffer += part
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        return json.loads(message)
+
+    def open(self, file: Path, width: int = 1200, height: int = 900) -> None:
+        """Show a file and wait until it is loaded."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Page.navigate", url=file.resolve().as_uri())
+        self.until("document.readyState === 'complete' && document.URL !== 'about:blank'")
+
+    def value(self, expression: str) -> Any:
+        """Value of a JavaScript expression; a promise is awaited."""
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def until(self, expression: str, seconds: float = 60) -> None:
+        """Wait until an expression is true."""
+        deadline = time.monotonic() + seconds
+        while not self.value(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            time.sleep(0.02)
+
+    def mouse(self, kind: str, x: float, y: float, **rest: Any) -> None:
+        """A mouse event at a place of the window: ``mouseMoved``, ``mousePressed`` or ``mouseReleased``."""
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **rest)
+
+    def click(self, selector: str) -> None:
+        """Click in the middle of the element."""
+        x, y, width, height = self.box(selector)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.mouse(kind, x + width / 2, y + height / 2, button="left", clickCount=1)
+
+    def box(self, selector: str) -> tuple[float, float, float, float]:
+        """x, y, width and height of an element in the window, after it has been scrolled into it."""
+        element = f"document.querySelector({json.dumps(selector)})"
+        rect = f"(({{x, y, width, height}}) => [x, y, width, height])({element}.getBoundingClientRect())"
+        return tuple(self.value(f"{element}.scrollIntoView({{block: 'center', behavior: 'instant'}}), {rect}"))
+
+    def screenshot(self, file: Path) -> None:
+        """A PNG of the whole page."""
+        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
+        file.write_bytes(base64.b64decode(data))
+
+
+@contextmanager
+def page(browser: str, profile: Path) -> Iterator[Page]:
+    """A page of a browser that works in the folder ``profile`` and is gone afterwards."""
+    (theirs_in, send), (receive, theirs_out) = os.pipe(), os.pipe()
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+    command = [browser, *options, f"--user-data-dir={profile}", "--remote-debugging-pipe"]
+    # The protocol's pipes are the file descriptors 3 and 4, which a shell can make of any other.
+    script = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
+    process = subprocess.Popen(
+        ["bash", "-c", script, *command], pass_fds=(theirs_in, theirs_out), stderr=subprocess.DEVNULL
+    )
+    os.close(theirs_in)
+    os.close(theirs_out)
+    try:
+        yield Page(send, receive)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(send)
+        os.close(receive)
