@@ -17,12 +17,15 @@ from pvc.video import probe, read_clip, read_map
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("clips", type=Path)
+    parser.add_argument("clips", type=Path, nargs="?", help="without it nothing is run")
     parser.add_argument("--scenes", nargs="+", help="all with a mask, unless given")
     parser.add_argument("--codecs", nargs="+", default=["x264-roi", "x265-roi"])
     parser.add_argument("--frames", type=int, help="of each clip (all)")
     parser.add_argument("--kbps", nargs="+", type=float, default=[300, 600, 1000])
     args = parser.parse_args()
+    if args.clips is None:
+        print("nothing is run without CLIPS, a folder of clips with masks")
+        return
     names = args.scenes or sorted(p.name.removesuffix(".mask.mkv") for p in args.clips.glob("*.mask.mkv"))
     print("| codec | scene | frames | map | " + " | ".join(f"{k:g} kbit/s" for k in args.kbps) + " | CPU ms a frame |")
     print("|" + "---|" * (5 + len(args.kbps)))

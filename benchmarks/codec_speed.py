@@ -5,26 +5,33 @@
     python benchmarks/codec_speed.py --device cuda --size 1920x1080
 
 ``ssf2020`` is untrained, with latents scaled up until there are symbols to code; ``ssf`` has the very same weights,
-converted, so both compute the same networks. The released tiny model is listed for what it is: another network. Each
-contender has a process of its own, for a peak memory of its own (on a GPU, of the GPU), and they take turns: one round
-is one encoding and one decoding of the clip by each. Frames are in memory as floats before, and bytes after. Speeds are
-those of the fastest round; CPU time is counted over all threads. A GPU is waited for before the clock is read.
+converted, so both compute the same networks (their bits say nothing: no table suits an untrained network). The released
+tiny model is listed for what it is, another network. Each contender has a process of its own, so that its peak memory
+is its own (on a GPU, of the GPU), and they take turns: one round is one encoding and one decoding of the clip by each.
+Frames are floats in memory before, and bytes after. Speeds are those of the fastest round; CPU time is counted over all
+threads, and on a machine that does other things too it is the number to trust, with --threads 1. A GPU is waited for
+before the clock is read.
+
+The floor is what the counted operations (encoding + decoding: convolutions and matrix products, a product and a sum
+are two) would take as one large matrix product in the same precision on one core, or on the GPU.
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import platform
 import resource
 import time
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 PVC = ("ssf", "ssf, bfloat16", "mr-md-ssf-tiny", "mr-md-ssf-tiny, bfloat16")
 CONTENDERS = ("CompressAI ssf2020", *PVC)
@@ -47,46 +54,47 @@ def frames_of(args: argparse.Namespace) -> list[Tensor]:
     return [F.pad(f, padding, mode="replicate").to(args.device) for f in floats]
 
 
-def theirs() -> torch.nn.Module:
-    """CompressAI's model with the same weights each time."""
-    from compressai.models.video import ScaleSpaceFlow
+def write_weights(folder: Path) -> None:
+    """CompressAI's model, untrained, with latents that do not all round to zero, as either library loads it."""
+    from compressai.models.video import ScaleSpaceFlow as Theirs
 
-    torch.manual_seed(0)
-    model = ScaleSpaceFlow()
-    with torch.no_grad():
-        for encoder in (model.img_encoder, model.res_encoder, model.motion_encoder):
-            encoder[-1].weight.mul_(30)
-    model.update(force=True)
-    return model.eval()
-
-
-def ours(name: str, device: str) -> torch.nn.Module:
-    """pvc's model, ready to code."""
-    from pvc.models.checkpoint import load_model
+    from pvc.models.checkpoint import save_model
     from pvc.models.ssf import ScaleSpaceFlow
     from pvc.models.warm_start import warm_start
 
-    if name.startswith("mr-md"):
-        return load_model(Path(__file__).parents[1] / "checkpoints" / "mr-md-ssf-tiny.safetensors", device)
+    torch.manual_seed(0)
+    model = Theirs()
+    with torch.no_grad():
+        for encoder in (model.img_encoder, model.res_encoder, model.motion_encoder):
+            encoder[-1].weight.mul_(10)
+        for parameter in model.parameters():
+            parameter.copy_(parameter.half())  # pvc's checkpoints are in half precision
+    torch.save(model.state_dict(), folder / "theirs.pth.tar")
     model = ScaleSpaceFlow()
-    with TemporaryDirectory() as folder:
-        torch.save(theirs().state_dict(), path := Path(folder) / "ssf2020.pth.tar")
-        warm_start(model, path)
-    model.update()
-    return model.to(device, memory_format=torch.channels_last).eval()
+    warm_start(model, folder / "theirs.pth.tar")
+    save_model(model, folder / "ours.safetensors")
 
 
-def coder(name: str, frames: list[Tensor]) -> tuple[Callable, Callable]:
+def coder(name: str, weights: Path, frames: list[Tensor]) -> tuple[Callable, Callable]:
     """Functions that encode the clip, and decode what came out; both return what the decoder needs and bytes."""
     device, shape = frames[0].device.type, tuple(frames[0].shape[-2:])
     if name.startswith("CompressAI"):
-        model = theirs().to(device)
+        from compressai.models.video import ScaleSpaceFlow
+
+        model = ScaleSpaceFlow()
+        model.load_state_dict(torch.load(weights / "theirs.pth.tar", weights_only=True))
+        model.update(force=True)
+        model = model.to(device).eval()
 
         @torch.inference_mode()
         def encode():
             strings, shapes = model.compress(frames)
-            leaves = [s for frame in strings for part in (frame.values() if isinstance(frame, dict) else [frame])
-                      for (s,) in part]
+            leaves = [
+                s
+                for frame in strings
+                for part in (frame.values() if isinstance(frame, dict) else [frame])
+                for (s,) in part
+            ]
             return (strings, shapes), sum(map(len, leaves))
 
         @torch.inference_mode()
@@ -94,9 +102,15 @@ def coder(name: str, frames: list[Tensor]) -> tuple[Callable, Callable]:
             model.decompress(*coded)
 
         return encode, decode
-    model = ours(name, device)
+    from pvc.codecs.ahead import ahead, read_symbols
+    from pvc.entropy.condition import beta_to_code, code_to_beta
+    from pvc.entropy.container import Frame
+    from pvc.models.checkpoint import load_model
+
+    tiny = Path(__file__).parents[1] / "checkpoints" / "mr-md-ssf-tiny.safetensors"
+    model = load_model(tiny if name.startswith("mr-md") else weights / "ours.safetensors", device)
     precision = torch.bfloat16 if "bfloat16" in name else torch.float32
-    beta = 1e-3 if model.multirate else model.beta
+    beta = code_to_beta(beta_to_code(1e-3 if model.multirate else model.beta))
 
     def encode():
         past, previous, out = None, None, []
@@ -107,20 +121,32 @@ def coder(name: str, frames: list[Tensor]) -> tuple[Callable, Callable]:
         return out, sum(map(len, out))
 
     def decode(coded):
+        code = beta_to_code(beta)
+        records = (Frame(t, t == 0, code, data) for t, data in enumerate(coded))
+        header = SimpleNamespace(height=shape[0], width=shape[1])
+        if device == "cuda":  # as pvc decode does
+            found = ahead(read_symbols(model, records, header, torch.cuda.Stream()))
+        else:
+            found = read_symbols(model, records, header)
         past = None
-        for data in coded:
-            past = model.decode_frame(data, beta, shape, past, precision)
+        for _, symbols in found:
+            past = model.rebuild_frame(symbols, code_to_beta(code), past, precision)
 
     return encode, decode
 
 
-def work(name: str, args: argparse.Namespace, pipe) -> None:
-    """Answer each "encode" and "decode" with (seconds, CPU seconds), and "end" with (bytes, peak MiB)."""
+def work(name: str, weights: Path, args: argparse.Namespace, pipe) -> None:
+    """Answer each "encode" and "decode" with (seconds, CPU seconds), "end" with (bytes, MiB, operations, operations)."""
+    from pvc.codecs.memory import keep_freed_memory
+
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as pvc's commands do; it serves all contenders
     frames = frames_of(args)
-    encode, decode = coder(name, frames)
-    coded, size = encode()  # libraries start, caches fill
-    decode(coded)
+    encode, decode = coder(name, weights, frames)
+    with FlopCounterMode(display=False) as encoding:
+        coded, size = encode()  # libraries start, caches fill
+    with FlopCounterMode(display=False) as decoding:
+        decode(coded)
     wait = torch.cuda.synchronize if args.device == "cuda" else lambda: None
     pipe.send("ready")
     while (what := pipe.recv()) != "end":
@@ -130,7 +156,8 @@ def work(name: str, args: argparse.Namespace, pipe) -> None:
         wait()
         pipe.send((time.perf_counter() - start, time.process_time() - cpu))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    pipe.send((size, torch.cuda.max_memory_allocated() / 2**20 if args.device == "cuda" else peak))
+    peak = torch.cuda.max_memory_allocated() / 2**20 if args.device == "cuda" else peak
+    pipe.send((size, peak, encoding.get_total_flops(), decoding.get_total_flops()))
 
 
 def main() -> None:
@@ -144,11 +171,18 @@ def main() -> None:
     parser.add_argument("--clip", help="a video, scaled to --size; without it a synthetic scene")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
     args = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        write_weights(Path(folder))
+        print_table(args, *measure(args, Path(folder)))
+
+
+def measure(args: argparse.Namespace, weights: Path) -> tuple[dict, dict]:
+    """(seconds, CPU seconds) of every round by (contender, direction), and what each says at the end."""
     context = multiprocessing.get_context("spawn")
     workers = {}
     for name in args.contenders:
         here, there = context.Pipe()
-        process = context.Process(target=work, args=(name, args, there), daemon=True)
+        process = context.Process(target=work, args=(name, weights, args, there), daemon=True)
         process.start()
         there.close()
         here.recv()  # one after the other: a start beside a measurement would disturb it
@@ -159,25 +193,49 @@ def main() -> None:
             for name, pipe in workers.items():
                 pipe.send(what)
                 times[name, what].append(pipe.recv())
-    where = torch.cuda.get_device_name() if args.device == "cuda" else f"{platform.processor()}, {args.threads} threads"
-    print(f"{args.size}, {args.frames} frames, {args.rounds} rounds, torch {torch.__version__}, {where}\n")
-    print("| | encode fps | decode fps | both fps | encode CPU s/frame | decode CPU s/frame | bits/pixel | peak MiB |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
-    pixels = Fraction(1)
-    for n in map(int, args.size.split("x")):
-        pixels *= n
-    base = None
-    for name, pipe in workers.items():
+    for pipe in workers.values():
         pipe.send("end")
-        size, peak = pipe.recv()
+    return times, {name: pipe.recv() for name, pipe in workers.items()}
+
+
+def print_table(args: argparse.Namespace, times: dict, ends: dict) -> None:
+    """The fastest round of each, in frames a second."""
+    where = torch.cuda.get_device_name() if args.device == "cuda" else f"{platform.machine()}, {args.threads} threads"
+    print(f"{args.size}, {args.frames} frames, {args.rounds} rounds, torch {torch.__version__}, {where}\n")
+    print("| | encode fps | decode fps | both fps | CPU s/frame | GFLOP/frame | floor, s | bits/pixel | peak MiB |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    pixels = math.prod(map(int, args.size.split("x")))
+    base = None
+    rates = {name: best_rate(args.device, name) for name in ends}
+    for name, (size, peak, *operations) in ends.items():
         (encode, cpu_encode), (decode, cpu_decode) = (
             [min(t) / args.frames for t in zip(*times[name, what])] for what in ("encode", "decode")
         )
         both = 1 / (encode + decode)
         base = base or both
-        rate = float(8 * size / (pixels * args.frames))
-        print(f"| {name} | {1 / encode:.2f} | {1 / decode:.2f} | {both:.2f} ({both / base:.2f}x) | {cpu_encode:.3f} "
-              f"| {cpu_decode:.3f} | {rate:.3f} | {peak:.0f} |")
+        print(
+            f"| {name} | {1 / encode:.2f} | {1 / decode:.2f} | {both:.2f} ({both / base:.2f}x) "
+            f"| {cpu_encode:.3f} + {cpu_decode:.3f} | {' + '.join(f'{n / args.frames / 1e9:.1f}' for n in operations)} "
+            f"| {' + '.join(f'{n / args.frames / rates[name]:.3f}' for n in operations)} "
+            f"| {8 * size / (pixels * args.frames):.3f} | {peak:.0f} |"
+        )
+
+
+def best_rate(device: str, name: str) -> float:
+    """Operations a second of a large matrix product in the contender's precision, on one core or the GPU."""
+    torch.set_num_threads(1)
+    kind = torch.bfloat16 if "bfloat16" in name else torch.float32
+    a, b = (torch.randn(n, 1024, device=device, dtype=kind) for n in (4096, 1024))
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    clock = time.perf_counter if device == "cuda" else time.process_time
+    seconds = []
+    for _ in range(8):
+        wait()
+        start = clock()
+        a @ b.T
+        wait()
+        seconds.append(clock() - start)
+    return 2 * len(a) * len(b) * 1024 / min(seconds)
 
 
 if __name__ == "__main__":

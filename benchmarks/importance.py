@@ -63,10 +63,13 @@ def measure(source, frames: list[Tensor], masks: NDArray) -> tuple[float, float,
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("clips", type=Path)
+    parser.add_argument("clips", type=Path, nargs="?", help="without it nothing is run")
     parser.add_argument("--frames", type=int, default=40, help="of each scene (40)")
     parser.add_argument("--source", action="append", default=[], help="of configs/importance, besides spectral")
     args = parser.parse_args()
+    if args.clips is None:
+        print("nothing is run without CLIPS, a folder of clips with masks")
+        return
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     sources = {"centre prior": CentrePrior()} | {k: load_source("spectral", **v) for k, v in VARIANTS.items()}

@@ -38,9 +38,12 @@ def iou(a: Tensor, b: Tensor) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("clips", type=Path)
+    parser.add_argument("clips", type=Path, nargs="?", help="without it nothing is run")
     parser.add_argument("--scenes", nargs="+", help="all with a mask, unless given")
     args = parser.parse_args()
+    if args.clips is None:
+        print("nothing is run without CLIPS, a folder of clips with masks")
+        return
     cv2.setNumThreads(1)
     names = args.scenes or sorted(p.name.removesuffix(".mask.mkv") for p in args.clips.glob("*.mask.mkv"))
     found = {name: {t: [] for t in AFTER} for name in ["still", *SETTINGS]}

@@ -1,8 +1,8 @@
 """How well rate control holds what it is asked for, on real clips.
 
-    python benchmarks/rate_control.py --data DIR [--frames 50] [--bitrates 250 600] [--only passes cuts roi quality]
+    python benchmarks/rate_control.py --data DIR [--frames 50] [--bitrates 250 600] [--parts cuts roi]
 
-DIR is a folder of clips with `davis-*.mask.mkv` beside some of them. Each row is a coding of a clip at a bitrate: the
+Parts are passes, cuts, roi, quality and keys. DIR is a folder of clips with `davis-*.mask.mkv` beside some of them. Each row is a coding of a clip at a bitrate: the
 rate of the whole stream, the one-second window furthest from what was asked, the leaky bucket's fullest in seconds,
 codings and CPU seconds of a frame (one thread), and PSNR. Without --data nothing is run.
 """
@@ -16,12 +16,16 @@ from pathlib import Path
 import torch
 
 from pvc.codecs.neural import NeuralCodec
+from pvc.codecs.rate_control import Choice, FrameCoder
+from pvc.codecs.rate_control.coding import Frame
+from pvc.entropy.condition import beta_to_code
 from pvc.importance import weighted_mask
 from pvc.paths import find_checkpoints
 from pvc.video import VideoReader
 
 STEADY = ("davis-flamingo", "davis-breakdance-flare", "AdaCoF_sample_video-sample_video")
 CUTS = ("davis-flamingo", "davis-drift-turn", "AdaCoF_sample_video-sample_video", "davis-lucia")
+PARTS = ("passes", "cuts", "roi", "quality", "keys")
 FPS = Fraction(25)
 
 
@@ -73,13 +77,36 @@ def code(codec, clip, point, masks=None, passes=1, count=True) -> None:
     print(f"{got:6.0f} | {row}", flush=True)
 
 
+def cuts(codec, folder: Path) -> None:
+    """At each cut from one scene to the next: its first frame as P-frame and as I-frame, and the four after it."""
+    print("cut to | beta | as P: kbit | dB | next four: kbit | dB | as I: kbit | dB | next four: kbit | dB |")
+    print("|".join(["---"] * 10) + "|")
+    model = next(iter(codec._models.values()))
+    scenes = [read(folder, (name,), 5) for name in CUTS]
+    for before, after, name in zip(scenes[-1:] + scenes, scenes, CUTS, strict=False):
+        for beta in (4e-4, 3.2e-3):
+            row = f"{name.split('_')[0]:22} | {beta:7g} |"
+            for key in (False, True):
+                coder, found = FrameCoder(model, codec.device, 1.0, ""), []
+                height, width = (min(scene[0].shape[i] for scene in (before, after)) for i in (1, 2))
+                for number, picture in enumerate([*before[:3], *after]):
+                    frame = Frame(picture[:, :height, :width], None, None)
+                    trial = coder.code(frame, Choice(number == 0 or (key and number == 3), beta_to_code(beta)))
+                    coder.keep(frame, trial)
+                    found.append((trial.bits / 1000, trial.quality))
+                mean = [sum(v[i] for v in found[4:]) / 4 for i in (0, 1)]
+                row += f" {found[3][0]:5.1f} | {found[3][1]:5.2f} | {mean[0]:5.1f} | {mean[1]:5.2f} |"
+            print(row, flush=True)
+    print()
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of clips; without it nothing is run")
     parser.add_argument("--frames", type=int, default=50, help="frames of each clip (default: 50)")
     parser.add_argument("--bitrates", type=float, nargs="+", default=[250, 600], help="kbit/s (default: 250 600)")
-    parser.add_argument("--only", nargs="+", choices=("passes", "cuts", "roi", "quality"), help="these parts alone")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["cuts", "roi"], help="(default: cuts roi)")
     parser.add_argument("--model", default="mr-md-ssf-tiny", help="a multi-rate model")
     args = parser.parse_args()
     if args.data is None:
@@ -87,7 +114,11 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     codec = NeuralCodec(find_checkpoints(args.model))
-    parts = args.only or ["passes", "cuts", "roi", "quality"]
+    parts = args.parts
+    if "keys" in parts:
+        cuts(codec, args.data)
+    if parts == ["keys"]:
+        return
     print("clip | how | asked | kbit/s | off | worst second | bucket, s | codings | s a frame | PSNR, least | PSNR |")
     print("|".join(["---"] * 11) + "|")
 

@@ -70,13 +70,16 @@ def corrected(codec: AvCodec, clip: Tensor, maps: Tensor, kbps: float, stats: st
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("clip", type=Path)
+    parser.add_argument("clip", type=Path, nargs="?", help="without it nothing is run")
     parser.add_argument("--size", default="800x450")
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--kbps", nargs="+", type=float, default=[300, 600, 1000])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--repeat", type=int, default=2)
     args = parser.parse_args()
+    if args.clip is None:
+        print("nothing is run without CLIP")
+        return
     width, height = map(int, args.size.split("x"))
     scaled = [cv2.resize(f.permute(1, 2, 0).numpy(), (width, height)) for f in read_clip(args.clip)[: args.frames]]
     clip = torch.stack(

@@ -139,7 +139,8 @@ def _missing(metrics: Sequence, required: Sequence[str]) -> list[str]:
     names, missing = [name for metric in metrics for name in metric.names], check_available(metrics, load=True)
     if unknown := [name for name in required if name not in names]:
         raise ConfigError(
-            f"require names {', '.join(unknown)}, which metrics do not give; they give {', '.join(names)}"
+            f"require names {', '.join(unknown)}, which metrics do not give (they give {', '.join(names)}); "
+            "add to metrics what gives them"
         )
     if lacking := [name for name in required if name in missing]:
         raise MissingWeights(f"require={lacking[0]} cannot be measured: {missing[lacking[0]]}")

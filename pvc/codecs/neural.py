@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pvc.codecs.ahead import ahead, read_symbols
 from pvc.codecs.base import ClipCoding, Point, beta_alpha_points
 from pvc.codecs.rate_control import (
     Control,
@@ -28,7 +29,7 @@ from pvc.entropy.writer import StreamWriter
 from pvc.errors import BitstreamError, CheckpointError, ConfigError
 from pvc.importance import u_from_alpha
 from pvc.models.checkpoint import fingerprint, load_model
-from pvc.models.ssf import Past, ScaleSpaceFlow
+from pvc.models.ssf import ScaleSpaceFlow
 from pvc.video import default_matrix
 
 # The rate at the end of a single-rate checkpoint's name: -1e-4, -1.6e-3, -0.001.
@@ -185,15 +186,18 @@ class NeuralCodec(ClipCoding):
             )
         picture = torch.full((3, header.height, header.width), 128, dtype=torch.uint8)
         past, given = None, False
-        for frame in stream.frames(start, conceal):
-            try:
-                past = _decode(model, frame, past, header)
-            except BitstreamError as error:
-                error = BitstreamError(f"frame {frame.number} cannot be decoded: {error}")
+        for frame, symbols in self._read(model, stream.frames(start, conceal), header):
+            if isinstance(symbols, BitstreamError):
+                error = BitstreamError(f"frame {frame.number} cannot be decoded: {symbols}")
                 if conceal is None:
                     raise error from None
                 conceal.note(str(error))
+                symbols = None
+            if symbols is None:
                 past = None
+            else:
+                beta, past = code_to_beta(frame.beta_code), None if frame.key else past
+                past = model.rebuild_frame(symbols, beta, past, getattr(torch, header.precision))
             if past is not None:
                 out = past.reference[0, :, : header.height, : header.width]
                 picture = (out * 255).round().to(torch.uint8).cpu()
@@ -206,6 +210,12 @@ class NeuralCodec(ClipCoding):
         if start and not given:
             raise BitstreamError(f"there is no frame {start}, the stream has {stream.count}")
 
+    def _read(self, model: ScaleSpaceFlow, frames: Iterator[Frame], header: Header):
+        """Frames with their symbols, which on a GPU are read while the picture before is made."""
+        if self.device.type != "cuda":
+            return read_symbols(model, frames, header)
+        return ahead(read_symbols(model, frames, header, torch.cuda.Stream(self.device)))
+
     def _model_for(self, beta: float | None) -> ScaleSpaceFlow:
         if self._by_beta is None:
             return next(iter(self._models.values()))
@@ -216,15 +226,6 @@ class NeuralCodec(ClipCoding):
                 f"{self.name} was trained for beta={have}, not {_short(code_to_beta(code))}; give one of them"
             )
         return self._by_beta[code]
-
-
-def _decode(model: ScaleSpaceFlow, frame: Frame, past: Past | None, header: Header) -> Past | None:
-    """What is known after ``frame``; None where it, or what it is predicted from, is missing."""
-    if frame.data is None or (past is None and not frame.key):
-        return None
-    height, width = (-(-n // model.multiple) * model.multiple for n in (header.height, header.width))
-    beta, past = code_to_beta(frame.beta_code), None if frame.key else past
-    return model.decode_frame(frame.data, beta, (height, width), past, getattr(torch, header.precision))
 
 
 def _reload(

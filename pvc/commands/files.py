@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from pvc.codecs.memory import keep_freed_memory
 from pvc.codecs.neural import NeuralCodec
 from pvc.errors import BitstreamError, ConfigError, VideoError
 from pvc.paths import find_checkpoints
@@ -69,6 +70,7 @@ def load_model(name: str, gop: int = 12, device: str | None = None, precision: s
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be read.
     """
+    keep_freed_memory()
     return NeuralCodec(find_checkpoints(name), default_device(device), gop, precision)
 
 

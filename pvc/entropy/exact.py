@@ -9,7 +9,7 @@ room too: both give the same numbers.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from weakref import WeakKeyDictionary
 
 import torch
@@ -45,10 +45,15 @@ class _Packed:
     weights over taps: no partial sum passes the largest magnitudes of the inputs [C] times it, plus the bias.
     """
 
-    weight: dict[torch.dtype, Tensor]
-    bias: dict[torch.dtype, Tensor]
-    step: dict[torch.dtype, Tensor]
+    weight: Tensor
+    bias: Tensor
+    step: Tensor
     gain: Tensor
+
+    @cached_property
+    def single(self) -> "_Packed":
+        """The same in float32."""
+        return _Packed(self.weight.float(), self.bias.float(), self.step.float(), self.gain)
 
 
 _packed: WeakKeyDictionary[nn.Module, tuple[tuple, _Packed]] = WeakKeyDictionary()
@@ -76,8 +81,7 @@ def _make(layer: nn.Conv2d | nn.ConvTranspose2d) -> _Packed:
     bias = torch.zeros_like(step) if layer.bias is None else torch.round(layer.bias.detach().double() * _UNIT / step)
     gain = weight.abs().sum((1, 2) if transposed else (0, 1))
     weight = weight.permute(0, 3, 1, 2).flatten(1) if transposed else weight.flatten(0, 2)
-    kinds = (torch.float64, torch.float32)
-    return _Packed(*({kind: x.to(kind).contiguous() for kind in kinds} for x in (weight, bias, step)), gain)
+    return _Packed(weight.contiguous(), bias, step, gain)
 
 
 @lru_cache
@@ -88,9 +92,9 @@ def _multiplies_exactly(*settings) -> bool:
 
 
 def _with_room(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
-    """``x`` [N, H, W, C] in the fastest type in which sums stay exact that its magnitudes times ``gain`` [C, out] bound.
+    """``x`` [N, H, W, C] in the fastest type that has room.
 
-    ``offset`` [out] is added to them.
+    No sum passes the largest magnitude of each channel times ``gain`` [C, out], plus that of ``offset`` [out].
     """
     if x.device.type != "cpu":  # the bound would have to come back from the device
         return x.double()
@@ -110,7 +114,7 @@ def _conv(layer: nn.Conv2d, x: Tensor, packed: _Packed) -> Tensor:
 
     A convolution of a library may use an algorithm that passes through other numbers (Winograd, FFT).
     """
-    weight, bias = packed.weight[x.dtype], packed.bias[x.dtype]
+    weight, bias = packed.weight, packed.bias
     n, h, w, c = x.shape
     (kh, kw), (ph, pw), (sh, sw) = layer.kernel_size, layer.padding, layer.stride
     if (kh, kw, ph, pw, sh, sw) == (1, 1, 0, 0, 1, 1):
@@ -140,9 +144,9 @@ def _deconv(layer: nn.ConvTranspose2d, x: Tensor, packed: _Packed) -> Tensor:
         (size - 1) * layer.stride[i] - 2 * layer.padding[i] + layer.kernel_size[i] + layer.output_padding[i]
         for i, size in enumerate((h, w))
     ]
-    columns = packed.weight[x.dtype].T @ x.view(n, h * w, c).transpose(1, 2)
+    columns = packed.weight.T @ x.view(n, h * w, c).transpose(1, 2)
     y = F.fold(columns, out, layer.kernel_size, padding=layer.padding, stride=layer.stride)
-    return y.permute(0, 2, 3, 1) + packed.bias[x.dtype]
+    return y.permute(0, 2, 3, 1) + packed.bias
 
 
 def _condition(layer: BetaCondition, x: Tensor, e: Tensor) -> Tensor:
@@ -175,9 +179,10 @@ def run(layers: Conditioned, x: Tensor, e: Tensor | None = None) -> Tensor:
         for i, layer in enumerate(layers):
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups == 1 and layer.dilation == (1, 1):
                 packed = _pack(layer)
-                x = _with_room(x, packed.gain, packed.bias[torch.float64])
+                x = _with_room(x, packed.gain, packed.bias)
+                packed = packed.single if x.dtype == torch.float32 else packed
                 apply = _deconv if isinstance(layer, nn.ConvTranspose2d) else _conv
-                x = apply(layer, x, packed) * packed.step[x.dtype]
+                x = apply(layer, x, packed) * packed.step
                 x = x if i == len(layers) - 1 else _activation(x)
             elif isinstance(layer, BetaCondition):
                 x = _condition(layer, x, e)

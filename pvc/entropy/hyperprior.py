@@ -163,15 +163,17 @@ class Hyperprior(nn.Module):
         self.factorized.update(force=True, update_quantiles=True)
         self.conditional.update_scale_table(SCALE_TABLE, force=True)
 
-    def _tables(self, z_symbols: Tensor, e: Tensor | None, context: Context | None) -> tuple[Tensor, Tensor]:
-        """Mean and level of the table, both [1, M, h, w], from the symbols of z; the level is exact everywhere.
+    def _predicted(self, z_symbols: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
+        """Mean [1, M, h, w] from the symbols of z."""
+        medians = self._medians()
+        return self._mean(z_symbols.to(medians.dtype) + medians, e, context)
+
+    def _table_level(self, z_symbols: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
+        """Level of the table [1, M, h, w] from the symbols of z and those of ``context``, exact everywhere.
 
         Levels are whole numbers up to the last row; those of a ``log_scale`` go below the first one.
         """
-        medians = self._medians()
-        z_hat = z_symbols.to(medians.dtype) + medians
-        mean = self._mean(z_hat, e, context)
-        exact_z = z_symbols.double() + exact.dyadic(medians, exact.ACTIVATION_BITS)
+        exact_z = z_symbols.double() + exact.dyadic(self._medians(), exact.ACTIVATION_BITS)
         level = exact.run(self.scale, exact_z, e)
         if self.context_scale is not None:
             level = level + exact.run(self.context_scale, context.symbols.double().abs().clamp(max=CONTEXT_LIMIT), e)
@@ -179,7 +181,7 @@ class Hyperprior(nn.Module):
         if not self.log_scale:
             edges = torch.tensor(SCALE_EDGES, dtype=torch.float64, device=level.device)
             level = torch.bucketize(level.contiguous(), edges)
-        return mean, torch.round(level).clamp(max=SCALE_LEVELS - 1)
+        return torch.round(level).clamp(max=SCALE_LEVELS - 1)
 
     def _z_indexes(self, shape: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
         return torch.arange(self.hyper, dtype=torch.int16, device=device).view(1, -1, 1, 1).expand(1, -1, *shape)
@@ -190,7 +192,7 @@ class Hyperprior(nn.Module):
         """Write y [1, M, h, w]; returns what the decoder has: quantised latent and its symbols, both [1, M, h, w]."""
         z = self._hyper_latent(y, q, e)
         z_symbols = torch.round(z - self._medians()).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-        mean, level = self._tables(z_symbols, e, context)
+        mean, level = self._predicted(z_symbols, e, context), self._table_level(z_symbols, e, context)
         writer.put(z_symbols, self._z_indexes(z.shape[-2:], z.device), tables_of(self.factorized))
         std = self._level_to_scale(level.to(mean.dtype)) if self.log_scale else None
         symbols = self._quantise(y - mean, q, std).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
@@ -206,10 +208,21 @@ class Hyperprior(nn.Module):
         self, hyper_shape: tuple[int, int], e: Tensor | None, context: Context | None, reader: Reader
     ) -> tuple[Tensor, Tensor]:
         """Read what :meth:`compress` wrote and return the same; ``hyper_shape`` is z's (h, w)."""
-        z_symbols = reader.get(self._z_indexes(hyper_shape), tables_of(self.factorized))
-        mean, level = self._tables(z_symbols.to(self.factorized.quantiles.device), e, context)
+        z_symbols, symbols = self.read(hyper_shape, e, context, reader)
+        return self.restore(z_symbols, symbols, e, context), symbols
+
+    def restore(self, z_symbols: Tensor, symbols: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
+        """The quantised latent that has these symbols."""
+        return symbols + self._predicted(z_symbols, e, context)
+
+    def read(
+        self, hyper_shape: tuple[int, int], e: Tensor | None, context: Context | None, reader: Reader
+    ) -> tuple[Tensor, Tensor]:
+        """Symbols of z and of y; of ``context`` only the symbols matter, so this can run ahead of the pictures."""
+        medians = self._medians()
+        z_symbols = reader.get(self._z_indexes(hyper_shape), tables_of(self.factorized)).to(medians.device)
+        level = self._table_level(z_symbols, e, context)
         indexes = level.clamp(min=0)
         if self.log_scale and not reader.get(torch.zeros(1), FLAG).item():
             indexes = indexes.masked_fill(is_certain(level), -1)
-        symbols = reader.get(indexes, tables_of(self.conditional)).to(mean)
-        return symbols + mean, symbols
+        return z_symbols, reader.get(indexes, tables_of(self.conditional)).to(medians)

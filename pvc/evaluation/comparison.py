@@ -95,21 +95,22 @@ def compare(
         failures: Jobs without a record: rows that lack a point because of one say so.
 
     Raises:
-        ConfigError: an anchor is not among the curves of a data set, or has none that could be compared.
+        ConfigError: an anchor is among the curves of no data set, or has none that could be compared.
     """
     anchors = list(dict.fromkeys(anchors))
-    rows = []
-    for ground in _grounds(records, published, failures):
+    rows, grounds = [], _grounds(records, published, failures)
+    for ground in grounds:
         for name in anchors:
-            found = pairs(name, ground.keys)
-            if not found and without_roi(name, ground.keys) is None and ground.sequences:
-                raise ConfigError(
-                    f"there are no results of {name} on {ground.dataset} to compare with, without ROI or at the "
-                    f"u_alpha of another codec; have {', '.join(k.label for k in ground.keys)}"
-                )
-            for pair in found:
+            for pair in pairs(name, ground.keys):
                 for metric in ground.metrics:
                     rows += ground.rows(*pair, metric, settings)
+    for name in anchors:  # one that only some of the data sets have is compared with there
+        without = [g for g in grounds if not pairs(name, g.keys) and without_roi(name, g.keys) is None and g.sequences]
+        if without and len(without) == len(grounds):
+            raise ConfigError(
+                f"there are no results of {name} on {without[0].dataset} to compare with, without ROI or at the "
+                f"u_alpha of another codec; have {', '.join(k.label for k in without[0].keys)}"
+            )
     if not rows and not records and not failures:
         names = ", ".join(dict.fromkeys(f"{c.name} on {c.dataset}" for c in published)) or "nothing"
         raise ConfigError(f"there are no results of {', '.join(anchors)} to compare with; have {names}")

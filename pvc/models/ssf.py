@@ -8,7 +8,7 @@ references are clamped to [0, 1], and the entropy coder's tables are chosen exac
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.condition import beta_to_code, embed_beta
 from pvc.entropy.hyperprior import Context, Hyperprior
 from pvc.entropy.quantise import DeadZone
 from pvc.errors import ConfigError
 from pvc.models import patch
 from pvc.models.branch import Branch, Condition, conv_branch, patch_branch
+from pvc.models.coding import FrameCoding, Past
 from pvc.models.motion import estimate_flow
 from pvc.models.warp import scale_space, warp
 
@@ -42,25 +42,12 @@ class Coded:
     prediction: Tensor | None
 
 
-@dataclass
-class Past:
-    """What the decoder has of the frame before.
-
-    ``reference`` [N, 3, H, W], its reconstruction in [0, 1]; ``symbols`` of its latents by branch (``intra``, or
-    ``motion`` and ``residual``), each [N, M, H/16, W/16]; ``motion`` its decoded motion latent, None after an I-frame.
-    """
-
-    reference: Tensor
-    symbols: dict[str, Tensor]
-    motion: Tensor | None = None
-
-
 # How a latent passes from encoder to decoder:
 # (branch name, branch, latent or None, condition, context or None) -> decoded latent, symbols.
 Channel = Callable[[str, Branch, Tensor | None, Condition, Context | None], tuple[Tensor, Tensor]]
 
 
-class ScaleSpaceFlow(nn.Module):
+class ScaleSpaceFlow(FrameCoding, nn.Module):
     """SSF and, with ``multirate`` and ``roi``, MR-MD-SSF.
 
     Args:
@@ -190,7 +177,7 @@ class ScaleSpaceFlow(nn.Module):
         motion_hat = self.motion.scale_back(motion_hat, condition)
         prediction, flow = self.predict(reference, self.motion.decoder(motion_hat, condition.e))
         y = None if x is None else self.residual.encode(x - prediction, condition)
-        context = self._residual_context(past, motion_symbols) if self.temporal_context else None
+        context = self._residual_context(past.symbols, motion_symbols) if self.temporal_context else None
         y_hat, symbols = channel("residual", self.residual, y, condition, context)
         y_hat = self.residual.scale_back(y_hat, condition)
         also = {"context": prediction} if getattr(self.residual.decoder, "context", None) is not None else {}
@@ -206,9 +193,9 @@ class ScaleSpaceFlow(nn.Module):
             return Context(zeros, zeros)
         return Context(past.symbols["motion"].detach(), past.motion * self.motion.gain(condition.e))
 
-    def _residual_context(self, past: Past, motion_symbols: Tensor) -> Context:
+    def _residual_context(self, before: Mapping[str, Tensor], motion_symbols: Tensor) -> Context:
         """What was coded in the frame before, an I-frame or a P-frame, and how far this motion is from its mean."""
-        symbols = [past.symbols.get(k) for k in ("intra", "residual")]
+        symbols = [before.get(k) for k in ("intra", "residual")]
         zeros = torch.zeros_like(next(s for s in symbols if s is not None))
         parts = [zeros if s is None else s for s in symbols]
         return Context(torch.cat((*parts, motion_symbols), dim=1).detach())
@@ -255,88 +242,11 @@ class ScaleSpaceFlow(nn.Module):
 
         return Coded(crop(x_hat), sum(bits.values()), bits, crop(flows), crop(predictions))
 
-    # -- real bits ---------------------------------------------------------------------------------------------------
-
-    def hyper_shape(self, height: int, width: int) -> tuple[int, int]:
-        """Size of z for a frame of height x width."""
-        return -(-height // self.multiple), -(-width // self.multiple)
-
-    @torch.inference_mode()
-    def encode_frame(
-        self,
-        x: Tensor,
-        beta: float,
-        q: Tensor | None,
-        past: Past | None,
-        previous: Tensor | None,
-        precision: torch.dtype = torch.float32,
-    ) -> tuple[bytes, Past]:
-        """Code one frame to bytes.
-
-        Args:
-            x: [1, 3, H, W] in [0, 1], padded (:meth:`pad`). beta: the value that was sent. q: [1, 1, H, W] or None.
-            past: what the decoder has of the previous frame; None makes an I-frame.
-            previous: the previous source frame, for the motion hint.
-            precision: of the transforms; another than the decoder's gives other pictures, but never other symbols.
-
-        Returns:
-            The stream, and what the decoder has of this frame.
-        """
-        writer = Writer()
-
-        def write(_: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None):
-            latent_q = condition.latent_q(branch.encoder.stride)
-            with torch.autocast(x.device.type, enabled=False):
-                return branch.prior.compress(y, latent_q, condition.e, context, writer)
-
-        condition = self._condition(beta, q if q is not None or not self.roi else torch.ones_like(x[:, :1]), x.device)
-        with _computing(x.device, precision):
-            if past is None:
-                past = self.code_intra(x, condition, write)[1]
-            else:
-                hint = estimate_flow(x, previous) if self.motion_hint else None
-                past = self.code_inter(x, past, hint, condition, write)[1]
-        return writer.finish(), past
-
-    @torch.inference_mode()
-    def decode_frame(
-        self,
-        data: bytes,
-        beta: float,
-        shape: tuple[int, int],
-        past: Past | None,
-        precision: torch.dtype = torch.float32,
-    ) -> Past:
-        """Decode one frame of padded ``shape`` (H, W); its reconstruction is the ``reference`` of what is returned.
-
-        Raises:
-            BitstreamError: ``data`` is damaged, or belongs to another frame or model.
-        """
-        reader = Reader(data)
-        hyper_shape = self.hyper_shape(*shape)
-
-        device = next(self.parameters()).device
-
-        def read(_: str, branch: Branch, __: None, condition: Condition, context: Context | None):
-            with torch.autocast(device.type, enabled=False):
-                return branch.prior.decompress(hyper_shape, condition.e, context, reader)
-
-        condition = self._condition(beta, None, device)
-        with _computing(device, precision):
-            if past is None:
-                past = self.code_intra(None, condition, read)[1]
-            else:
-                past = self.code_inter(None, past, None, condition, read)[1]
-        reader.finish()
-        return past
-
     def update(self) -> None:
         """Compute the entropy coder's tables; call once after training, before coding."""
         for module in self.modules():
             if isinstance(module, Hyperprior):
                 module.update()
-
-    # -- helpers -----------------------------------------------------------------------------------------------------
 
     def embed(self, beta: Tensor | None, n: int, device: torch.device) -> Tensor | None:
         """Beta embedding [N, 4], or None for a single-rate model."""
@@ -356,6 +266,9 @@ class ScaleSpaceFlow(nn.Module):
         e = self.embed(torch.tensor([beta], dtype=torch.float64), 1, torch.device("cpu"))  # the same bits everywhere
         return Condition(e if e is None else e.to(device), q if self.roi else None)
 
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
+
     def pad(self, x: Tensor) -> Tensor:
         """Pad [..., C, H, W] on the right and below, by replication, to a multiple of ``self.multiple``."""
         h, w = x.shape[-2:]
@@ -364,8 +277,3 @@ class ScaleSpaceFlow(nn.Module):
             return x
         flat = F.pad(x.reshape(-1, *x.shape[-3:]), (0, right, 0, below), mode="replicate")
         return flat.view(*x.shape[:-2], h + below, w + right)
-
-
-def _computing(device: torch.device, precision: torch.dtype):
-    """Transforms in ``precision``, whatever autocast is in force outside."""
-    return torch.autocast(device.type, torch.bfloat16 if precision == torch.float32 else precision, precision != torch.float32)

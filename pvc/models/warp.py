@@ -74,8 +74,8 @@ def scale_space(x: Tensor, levels: int = 5, sigma0: float = 1.5) -> list[Tensor]
 def warp(volume: list[Tensor], flow: Tensor, scale: Tensor) -> Tensor:
     """Sample a scale-space volume where the flow points, at the blur that the scale field asks for.
 
-    Trilinear: two levels for each pixel, weighted by how near they are, and bilinear in them. Sampling every level costs
-    less than a trilinear sampler, because that for two dimensions is the one that libraries have made fast.
+    Trilinear: two levels for each pixel, weighted by how near they are, and bilinear in them. Sampling every level
+    costs less than a trilinear sampler, because that for two dimensions is the one that libraries have made fast.
 
     Args:
         volume: levels [N, C, H, W] from :func:`scale_space`.

@@ -38,9 +38,7 @@ class MapWriter:
     def __init__(self, path: str | Path, *, width: int, height: int, fps: Fraction | float) -> None:
         self._path = path = Path(path)
         if path.suffix.lower() not in {".mkv", "", ".mask"} and not path.is_dir():
-            raise VideoError(
-                f"{path}: maps are written as .mkv or a folder of PNGs, nothing else keeps their values"
-            )
+            raise VideoError(f"{path}: maps are written as .mkv or a folder of PNGs, nothing else keeps their values")
         file = {"pix_fmt": "gray", "full_range": True} if path.suffix.lower() == ".mkv" else {}
         self._writer = VideoWriter(path, width=width, height=height, fps=fps, **file)
 

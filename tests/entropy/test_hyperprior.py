@@ -74,7 +74,7 @@ def test_skipped_symbols_are_zero_cost_nothing_and_surprises_are_coded(surprises
     prior.scale_head[-1].bias.fill_(-6.0)
     prior.update()
     y = torch.zeros(1, prior.latent, 8, 12)
-    mean, _ = prior._tables(torch.zeros(1, prior.hyper, *SHAPE), None, None)
+    mean = prior._predicted(torch.zeros(1, prior.hyper, *SHAPE), None, None)
     y += mean
     y.view(-1)[:surprises] += 3
     y.view(-1)[-1] += 1  # one alone is lost

@@ -7,11 +7,12 @@ from fractions import Fraction
 import numpy as np
 
 from pvc.codecs.rate_control.control import Choice, Trial
-from pvc.codecs.rate_control.estimate import X_MAX, X_MIN, bits_line, code_at, correction_line, x_of
+from pvc.codecs.rate_control.estimate import X_MAX, X_MIN, bits_line, correction_line, u_of, x_of
 from pvc.codecs.rate_control.keys import KeyFrames
-from pvc.codecs.rate_control.survey import Survey, plan
+from pvc.codecs.rate_control.planner import GRID, Planner
+from pvc.codecs.rate_control.survey import Survey, spread
 from pvc.codecs.rate_control.target import END, Target
-from pvc.codecs.rate_control.window import TOLERANCE, Ledger, steer
+from pvc.codecs.rate_control.window import TOLERANCE, Ledger
 from pvc.entropy.condition import BETA_MAX, BETA_MIN
 
 MAX_TRIALS = 3
@@ -22,10 +23,6 @@ HELD = 0.03
 """What the whole clip may differ from the asked rate."""
 AHEAD = 16
 """Frames that are read ahead, at most, to see the end of a clip of unknown length coming."""
-I_STEPS = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5)
-"""How much higher than that of P-frames the ln(beta) of I-frames may be."""
-GRID = 129
-"""Settings of the knob that are compared."""
 
 
 class Bitrate:
@@ -60,20 +57,20 @@ class Bitrate:
         self.ledger, self.survey, self.floor = Ledger(bitrate, fps), Survey(), floor
         self.look_ahead = min(gop, self.ledger.second, AHEAD) if count is None else 1
         self.measures = floor.region if floor else None
-        self._lowest_u, self._levels, self._x = lowest_u, None, np.linspace(X_MIN, X_MAX, GRID)
-        lines, known, self._planned = {key: bits_line(key, pixels) for key in (True, False)}, None, None
+        lines, known, levels, planned = {key: bits_line(key, pixels) for key in (True, False)}, None, None, None
         if first is not None:
-            known = first.survey.keys
-            self._levels = np.exp(first.survey.levels(first._keys.lines))
-            lines = {key: correction_line(key, first._keys.lines[key]) for key in (True, False)}
-            curves = {key: np.exp(lines[key].at(self._x)) for key in (True, False)}
-            self._planned = plan(known, self._levels, curves, self.ledger)
-        self._keys = KeyFrames(gop, lines, key_u, known)
+            known, before = first.survey.keys, first._keys.lines
+            levels = np.exp(first.survey.levels(before))
+            lines = {key: correction_line(key, before[key]) for key in (True, False)}
+            curves = {key: np.exp(lines[key].at(np.linspace(X_MIN, X_MAX, GRID))) for key in (True, False)}
+            planned = spread(known, levels, curves, self.ledger)
+        self._keys, self._lowest_u = KeyFrames(gop, lines, key_u, known), lowest_u
+        self._planner = Planner(self.ledger, self._keys, floor, lowest_u, levels, planned)
         self._codings, self._at_end = 0, {True: 0, False: 0}
 
     def probe(self) -> list[Choice]:
         """Two frames, an I-frame and a P-frame, to be coded before the first one: nothing is known of the clip yet."""
-        if self._levels is not None:
+        if self._planner.levels is not None:
             return []
         code = self.choose(None).code
         return [self._keys.choice(True, code), Choice(False, code)]
@@ -82,7 +79,7 @@ class Bitrate:
         """What the probe gave."""
         for trial in trials:
             x = x_of(trial.choice.code)
-            self._keys.lines[trial.choice.key].observe(math.log(trial.bits), x)
+            self._keys.lines[trial.choice.key].observe(math.log(trial.bits), x, u=u_of(trial.choice))
         self._codings += len(trials)
 
     def choose(self, left: int | None, trials: Sequence[Trial] = ()) -> Choice | Trial:
@@ -91,7 +88,7 @@ class Bitrate:
         if isinstance(key, Choice):
             return key
         mine = [t for t in trials if t.choice.key is key]
-        choice, wanted = self._plan(key, left, mine)
+        choice, wanted = self._planner.next(key, left, mine)
         if mine and (len(mine) >= MAX_TRIALS or choice == mine[-1].choice or self._will_do(mine[-1], wanted, left)):
             self._codings += len(trials)
             return min(mine, key=lambda trial: self._miss(trial, wanted))
@@ -100,13 +97,13 @@ class Bitrate:
     def spent(self, trial: Trial) -> None:
         """Book the frame and learn from it."""
         choice, x = trial.choice, x_of(trial.choice.code)
-        dx, u = self._keys.dx(choice.key, x), 1.0 if choice.u_alpha is None else choice.u_alpha
+        dx, u, levels = self._keys.dx(choice.key, x), u_of(choice), self._planner.levels
         self.survey.add(trial, dx)
         if self.floor:
             self.floor.spent(trial, dx)
-        self._at_end[False] += x >= X_MAX - END and (not self.floor or u <= self._lowest_u)
+        self._at_end[False] += u <= self._lowest_u + END if self.floor else x >= X_MAX - END
         self._at_end[True] += x <= X_MIN + END
-        self._keys.spent(trial, 0.0 if self._levels is None else math.log(self._levels[self.ledger.frames]))
+        self._keys.spent(trial, 0.0 if levels is None else math.log(levels[self.ledger.frames]))
         self.ledger.add(trial.bits)
 
     def overhead(self, bits: int) -> None:
@@ -140,72 +137,11 @@ class Bitrate:
         frames = self._at_end[not few]
         if not frames:
             return ": the content changes faster than it can be followed; --passes 2 knows it beforehand" * (
-                self._levels is None
+                self._planner.levels is None
             )
         end = BETA_MAX if few else BETA_MIN
         kept = f" under the floor of {self.floor.db:g} dB" if self.floor and few else f" than at beta={end:g}"
         return f": {frames} of {self.ledger.frames} frames cannot be {'smaller' if few else 'larger'}{kept}"
-
-    def _plan(self, key: bool, left: int | None, mine: Sequence[Trial]) -> tuple[Choice, float]:
-        """How to code the next frame, and the bits that it should then have; ``mine`` are the trials of its kind.
-
-        Where the windows allow less than the budget, I-frames get a higher beta than P-frames, so that a window that
-        holds one more of them than the others does not keep all of them below the rate.
-        """
-        best = None
-        for step in (0.0,) if self.floor else I_STEPS:
-            plan = self._plan_with(step, key, left, mine)
-            if best is None or plan[0] < best[0] - 1:
-                best = plan
-            if plan[0] <= 0:
-                break
-        return best[1:]
-
-    def _plan_with(
-        self, step: float, key: bool, left: int | None, mine: Sequence[Trial]
-    ) -> tuple[float, Choice, float]:
-        """The plan with I-frames ``step`` higher in x; first how far the windows bend it towards fewer bits."""
-        ledger, lines = self.ledger, self._keys.lines
-        horizon = self._horizon(key, left)
-        curves = {kind: np.exp(lines[kind].at(x, u=u)) for kind in (True, False) for x, u in [self._path(kind, step)]}
-        ahead = np.array(self._keys.ahead(key, horizon))
-        bits = np.where(ahead, curves[True][:, None], curves[False][:, None])
-        if self._levels is not None:
-            bits = bits * self._levels[ledger.frames : ledger.frames + horizon]
-        x, u = self._path(key, step, mine)
-        bits[:, 0] = self._own(key, x, u)
-        if mine:
-            last = mine[-1]
-            bits[:, 0] *= last.bits / self._own(key, x_of(last.choice.code), _u(last.choice))
-        end = ledger.frames + horizon
-        budget = (ledger.rate * end if self._planned is None else self._planned[end]) - ledger.spent
-        setting, ideal = steer(bits, budget, ledger)
-        grid = np.arange(GRID)
-        x, u, wanted = (float(np.interp(setting, grid, values)) for values in (x, u, bits[:, 0]))
-        return setting - ideal, self._keys.choice(key, code_at(x), u if self.floor else None), wanted
-
-    def _own(self, key: bool, x, u):
-        """Expected bits of the next frame at ``x`` and ``u``."""
-        level = 1.0 if self._levels is None else self._levels[self.ledger.frames]
-        return level * np.exp(self._keys.lines[key].at(x, self._keys.dx(key, x), u))
-
-    def _path(self, key: bool, step: float, mine: Sequence[Trial] = ()) -> tuple[np.ndarray, np.ndarray]:
-        """x and u_alpha [G] at each setting of the knob, from many bits to few; I-frames ``step`` higher in x."""
-        if not self.floor:
-            return np.minimum(self._x + step * key, X_MAX), np.ones(GRID)
-        end = self.floor.x(key, self._keys.x if mine or key is False else None, mine)
-        half = GRID // 2
-        u = np.append(np.ones(half), np.linspace(1, self._lowest_u, GRID - half))
-        if key and self._keys.key_u is not None:
-            u = np.full(GRID, self._keys.key_u)
-        return np.append(np.linspace(X_MIN, end, half), np.full(GRID - half, end)), u
-
-    def _horizon(self, key: bool, left: int | None) -> int:
-        """How many frames the plan is for: to a key frame one to two seconds ahead, or two seconds."""
-        second = self.ledger.second
-        ahead = self._keys.ahead(key, 2 * second)
-        frames = ahead.index(True, second) if True in ahead[second:] else 2 * second
-        return frames if left is None else min(frames, left)
 
     def _will_do(self, trial: Trial, wanted: float, left: int | None) -> bool:
         """Whether a trial may stand that should have had ``wanted`` bits."""
@@ -220,7 +156,7 @@ class Bitrate:
 
     def _keeps_floor(self, trial: Trial) -> bool:
         """Whether the ROI has its floor, and no more than that where the background pays for it."""
-        starved = _u(trial.choice) < 1 and self.floor.ample(trial)
+        starved = u_of(trial.choice) < 1 and self.floor.ample(trial)
         x = x_of(trial.choice.code)
         return not (self.floor.short(trial) and x > X_MIN + END) and not (starved and x < X_MAX - END)
 
@@ -228,9 +164,6 @@ class Bitrate:
         """For the choice among trials, the best having the least: below the floor, bits beside the plan and window."""
         full, window = self.ledger.full, self.ledger.window_with(trial.bits)
         outside = 0.0 if window is None else max(0.0, abs(window - full) - (TOLERANCE - 0.01) * full)
-        short = self.floor is not None and self.floor.short(trial)
-        return short, (trial.quality is not None and -trial.quality * short) or abs(trial.bits - wanted) + 9 * outside
-
-
-def _u(choice: Choice) -> float:
-    return 1.0 if choice.u_alpha is None else choice.u_alpha
+        if self.floor and self.floor.short(trial):
+            return True, -trial.quality
+        return False, abs(trial.bits - wanted) + 9 * outside

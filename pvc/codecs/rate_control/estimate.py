@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from pvc.codecs.rate_control.control import Choice
 from pvc.entropy.condition import BETA_MAX, BETA_MIN, beta_to_code, code_to_beta
 
 BETA_0 = 1e-3
@@ -24,6 +25,11 @@ def code_at(x: float) -> int:
 def x_of(code: int) -> float:
     """ln(beta / 1e-3) of the beta that ``code`` stands for."""
     return math.log(code_to_beta(code) / BETA_0)
+
+
+def u_of(choice: Choice) -> float:
+    """The u_alpha of a choice, 1 for maps that are used as they were given."""
+    return 1.0 if choice.u_alpha is None else choice.u_alpha
 
 
 class Line:

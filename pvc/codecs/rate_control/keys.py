@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from pvc.codecs.rate_control.control import Choice, Trial
-from pvc.codecs.rate_control.estimate import Line, x_of
+from pvc.codecs.rate_control.estimate import Line, u_of, x_of
 
 
 class KeyFrames:
@@ -60,6 +60,5 @@ class KeyFrames:
     def spent(self, trial: Trial, level: float = 0.0) -> None:
         """The frame is coded; ``level`` is what was known of its log bits beforehand."""
         key, x = trial.choice.key, x_of(trial.choice.code)
-        u = 1.0 if trial.choice.u_alpha is None else trial.choice.u_alpha
-        self.lines[key].observe(math.log(trial.bits) - level, x, self.dx(key, x), u)
+        self.lines[key].observe(math.log(trial.bits) - level, x, self.dx(key, x), u_of(trial.choice))
         self.since, self.frame, self.x = (1 if key else self.since + 1), self.frame + 1, x

@@ -32,20 +32,17 @@ def controlled(point: Mapping[str, Any]) -> list[str]:
 
 
 def controlled_points(name: str, multirate: bool, roi: bool, settings: Mapping[str, Any]) -> list[Point] | None:
-    """Points of a codec at ``settings["bitrate"]``, ``["psnr"]`` or ``["roi_psnr"]`` (lists); None if none is asked.
+    """Points of a codec at ``settings["bitrate"]``, ``["psnr"]`` or ``["roi_psnr"]`` (lists).
+
+    None if none is asked, or the codec has its own rates and goes on with them.
 
     Raises:
-        ConfigError: the codec has a fixed rate, or no ROI for a floor in it, or a value is out of range.
+        ConfigError: a floor in the ROI for a codec without ROI, or a value is out of range.
     """
     lists = {key: settings.get(key) for key in RANGES}
     asked = controlled(lists)
-    if not asked:
+    if not (asked and multirate):
         return None
-    if not multirate:
-        raise ConfigError(
-            f"{name} codes at the betas that it was trained for and at no {asked[0]}; leave it out, or set "
-            f"points.{name}.{asked[0]} to null"
-        )
     lists = {key: numbers(lists, key, *RANGES[key]) for key in asked}
     alphas = [point["alpha"] for point in beta_alpha_points([0.0], roi, settings)]
     if "roi_psnr" in asked:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from pvc.codecs.rate_control.control import Trial
-from pvc.codecs.rate_control.estimate import Line, x_of
-from pvc.codecs.rate_control.window import Ledger, setting_for
+from pvc.codecs.rate_control.estimate import Line, u_of, x_of
+from pvc.codecs.rate_control.window import Ledger, settings_for
 
-SWING = 0.05
-"""What a stretch of a second or two may be planned to differ from the asked rate."""
+SWINGS = (0.08, 0.06, 0.04, 0.02, 0.0)
+"""What stretches of a second or two may be planned to differ from the asked rate: the first with which windows fit."""
+PLANNED = 0.1
+"""What any window may be planned to differ from it."""
 
 
 class Survey:
@@ -25,9 +27,7 @@ class Survey:
         """A frame was coded, with a beta that differs by ``dx`` in x from that of the frame before."""
         choice = trial.choice
         self.keys.append(choice.key)
-        self._rows.extend(
-            (math.log(trial.bits), x_of(choice.code), dx, 1.0 if choice.u_alpha is None else choice.u_alpha)
-        )
+        self._rows.extend((math.log(trial.bits), x_of(choice.code), dx, u_of(choice)))
 
     def levels(self, lines: dict[bool, Line]) -> np.ndarray:
         """Log bits of each frame at x = 0, by the ``lines`` of I- and P-frames."""
@@ -37,11 +37,11 @@ class Survey:
         return rows[:, 0] - expected
 
 
-def plan(keys: Sequence[int], levels: np.ndarray, curves: dict[bool, np.ndarray], ledger: Ledger) -> np.ndarray:
+def spread(keys: Sequence[int], levels: np.ndarray, curves: dict[bool, np.ndarray], ledger: Ledger) -> np.ndarray:
     """Bits that a second pass should have spent before each frame, and at the end [T + 1].
 
-    All frames get the same beta, but for stretches that would then leave the asked rate by more than ``SWING``: they
-    get what is nearest to it. A stretch goes from one key frame to another, one to two seconds later, or is a second.
+    All frames get the same beta, but for stretches that would then leave the asked rate by more than a swing: they get
+    what is nearest to it. A stretch goes from one key frame to another, one to two seconds later, or is a second.
 
     Args:
         keys, levels: of each frame: whether it is a key frame, and its bits relative to the curve of its kind.
@@ -56,11 +56,29 @@ def plan(keys: Sequence[int], levels: np.ndarray, curves: dict[bool, np.ndarray]
         del starts[-2]
     sums = np.array([np.add.reduceat(levels * (keys == kind), starts[:-1]) for kind in (True, False)])
     bits = curves[True][:, None] * sums[0] + curves[False][:, None] * sums[1]  # [G, stretches]
-    asked = np.diff(starts) * ledger.rate
-    kept = np.clip(bits, (1 - SWING) * asked, (1 + SWING) * asked)
-    at, grid = setting_for(kept.sum(axis=1), total * ledger.rate), np.arange(len(bits))
+    for swing in SWINGS:
+        planned = _at_swing(swing, keys, levels, curves, bits, starts, ledger.rate)
+        windows = planned[ledger.second :] - planned[: -ledger.second] if total >= ledger.second else np.zeros(0)
+        if (np.abs(windows - ledger.full) < PLANNED * ledger.full).all():
+            break
+    return planned
+
+
+def _at_swing(
+    swing: float,
+    keys: np.ndarray,
+    levels: np.ndarray,
+    curves: dict[bool, np.ndarray],
+    bits: np.ndarray,
+    starts: list[int],
+    rate: float,
+) -> np.ndarray:
+    """The plan at a ``swing``; ``bits`` [G, stretches] of stretches at each setting, ``rate`` asked of a frame."""
+    frames, grid = np.diff(starts), np.arange(len(bits))
+    kept = np.clip(bits, (1 - swing) * frames * rate, (1 + swing) * frames * rate)
+    at = settings_for(kept.sum(axis=1)[:, None], len(keys) * rate)[0]
     natural = levels * np.where(keys, *(np.interp(at, grid, curves[kind]) for kind in (True, False)))
     wanted = np.array([np.interp(at, grid, column) for column in kept.T])
-    scale = wanted / np.add.reduceat(natural, starts[:-1])
-    planned = np.append(0.0, np.cumsum(natural * np.repeat(scale, np.diff(starts))))
-    return planned * (total * ledger.rate / planned[-1])
+    planned = natural * np.repeat(wanted / np.add.reduceat(natural, starts[:-1]), frames)
+    planned *= len(keys) * rate / planned.sum()
+    return np.append(0.0, np.cumsum(planned))

@@ -11,8 +11,9 @@ import numpy as np
 
 TOLERANCE = 0.15
 """What any second may differ from the asked rate."""
-AIM = 0.11
-"""What the plan allows a second: what comes out differs from what was planned."""
+AIM, LAST_AIM = 0.11, 0.135
+"""What a plan allows a second: less than the tolerance, as what comes out differs from what was planned, but nearly all
+of it where the plan reaches the clip's end and the sum has to be right."""
 
 
 class Ledger:
@@ -56,39 +57,52 @@ class Ledger:
         return sum(recent) + bits if len(recent) == self.second - 1 else None
 
 
-def steer(bits: np.ndarray, budget: float, ledger: Ledger) -> tuple[float, float]:
+def steer(bits: np.ndarray, budget: float, ledger: Ledger, aim: float = AIM) -> tuple[float, float]:
     """Where to set a knob for the frames to come.
 
     Args:
         bits: [G, H], bits of the next H frames at G settings of the knob; fewer as it is turned up.
-        budget: bits to spend on them.
+        budget: bits to spend on them. aim: what a second may differ from the asked rate.
 
     Returns:
         The setting, in [0, G - 1], at which all H frames at the same setting spend the budget, turned as far as the
         windows and the bucket demand (where they contradict each other, the nearer one counts); and the setting as it
         was before that.
     """
+    (settings, horizon), second, full = bits.shape, ledger.second, ledger.full
     sums = np.cumsum(bits, axis=1)
+    ideal = float(settings_for(sums[:, -1:], budget)[0])
+    drained = ledger.bucket - ledger.rate * np.arange(1, horizon + 1)
+    above = settings_for(sums + drained, full)  # at least this, for the bucket
+    below = np.full(horizon, settings - 1.0)  # at most this
     past = np.concatenate(([0.0], np.cumsum(list(ledger.recent)[::-1])))  # of the last 0, 1, 2, ... frames
-    ideal, low, high = setting_for(sums[:, -1], budget), 0.0, len(bits) - 1.0
-    for k in range(bits.shape[1]):
-        above = setting_for(ledger.bucket + sums[:, k] - (k + 1) * ledger.rate, ledger.full)
-        below = high
-        behind = ledger.second - 1 - k  # frames already coded of the window that ends with frame k
-        if behind < len(past):
-            window = sums[:, k] + past[behind] if behind >= 0 else sums[:, k] - sums[:, -behind - 1]
-            above = max(above, setting_for(window, (1 + AIM) * ledger.full))
-            below = setting_for(window, (1 - AIM) * ledger.full)
-        if above > high:
-            return high, ideal
-        if below < low:
-            return low, ideal
-        low, high = max(low, above), min(high, below)
+    start = max(0, second - len(past))  # the first frame with which a window ends that began with the clip or later
+    if start < horizon:
+        behind = past[np.maximum(second - 1 - np.arange(start, horizon), 0)]
+        gone = np.zeros((settings, horizon - start))  # frames of the plan that the window has left behind
+        if horizon > second:
+            gone[:, second - start :] = sums[:, : horizon - second]
+        window = sums[:, start:] + behind - gone
+        above[start:] = np.maximum(above[start:], settings_for(window, (1 + aim) * full))
+        below[start:] = settings_for(window, (1 - aim) * full)
+    low, high = 0.0, settings - 1.0
+    for least, most in zip(above.tolist(), below.tolist(), strict=True):
+        if least > high or most < low:
+            return (high if least > high else low), ideal
+        low, high = max(low, least), min(high, most)
         if low > high:  # the bucket asks for less than the window: the window is what was promised
             return high, ideal
     return min(max(ideal, low), high), ideal
 
 
-def setting_for(falling: np.ndarray, wanted: float) -> float:
-    """Where ``falling`` [G] comes down to ``wanted``, between grid points; the nearer end if it lies outside."""
-    return float(np.interp(wanted, falling[::-1], np.arange(len(falling) - 1, -1, -1.0)))
+def settings_for(falling: np.ndarray, wanted: float) -> np.ndarray:
+    """Where each column of ``falling`` [G, H] comes down to ``wanted``, between grid points; the nearer end if outside.
+
+    Returns:
+        Settings in [0, G - 1], [H].
+    """
+    first = np.clip((falling > wanted).sum(axis=0) - 1, 0, len(falling) - 2)[None]
+    high, low = (np.take_along_axis(falling, first + i, axis=0)[0] for i in (0, 1))
+    drop = high - low
+    part = np.divide(high - wanted, drop, out=np.where(high > wanted, 1.0, 0.0), where=drop > 0)
+    return first[0] + np.clip(part, 0, 1)

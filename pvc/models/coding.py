@@ -1,0 +1,140 @@
+"""Frames to real bytes and back: what turns a model into a codec."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pvc.entropy.coder import Reader, Writer
+from pvc.entropy.hyperprior import Context
+from pvc.models.branch import Branch, Condition
+from pvc.models.motion import estimate_flow
+
+
+@dataclass
+class Past:
+    """What the decoder has of the frame before.
+
+    ``reference`` [N, 3, H, W], its reconstruction in [0, 1]; ``symbols`` of its latents by branch (``intra``, or
+    ``motion`` and ``residual``), each [N, M, H/16, W/16]; ``motion`` its decoded motion latent, None after an I-frame.
+    """
+
+    reference: Tensor
+    symbols: dict[str, Tensor]
+    motion: Tensor | None = None
+
+
+# Symbols of a frame by branch: those of z, and those of y.
+Symbols = dict[str, tuple[Tensor, Tensor]]
+
+
+class FrameCoding:
+    """Mixin of :class:`pvc.models.ssf.ScaleSpaceFlow`: one frame at a time, the past handed on by the caller."""
+
+    def hyper_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Size of z for a frame of height x width."""
+        return -(-height // self.multiple), -(-width // self.multiple)
+
+    @torch.inference_mode()
+    def encode_frame(
+        self,
+        x: Tensor,
+        beta: float,
+        q: Tensor | None,
+        past: Past | None,
+        previous: Tensor | None,
+        precision: torch.dtype = torch.float32,
+    ) -> tuple[bytes, Past]:
+        """Code one frame to bytes.
+
+        Args:
+            x: [1, 3, H, W] in [0, 1], padded (:meth:`pad`). beta: the value that was sent. q: [1, 1, H, W] or None.
+            past: what the decoder has of the previous frame; None makes an I-frame.
+            previous: the previous source frame, for the motion hint.
+            precision: of the transforms; another than the decoder's gives other pictures, but never other symbols.
+
+        Returns:
+            The stream, and what the decoder has of this frame.
+        """
+        writer = Writer()
+
+        def write(_: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None):
+            latent_q = condition.latent_q(branch.encoder.stride)
+            with torch.autocast(x.device.type, enabled=False):
+                return branch.prior.compress(y, latent_q, condition.e, context, writer)
+
+        condition = self._condition(beta, q if q is not None or not self.roi else torch.ones_like(x[:, :1]), x.device)
+        with _computing(x.device, precision):
+            if past is None:
+                past = self.code_intra(x, condition, write)[1]
+            else:
+                hint = estimate_flow(x, previous) if self.motion_hint else None
+                past = self.code_inter(x, past, hint, condition, write)[1]
+        return writer.finish(), past
+
+    def decode_frame(
+        self,
+        data: bytes,
+        beta: float,
+        shape: tuple[int, int],
+        past: Past | None,
+        precision: torch.dtype = torch.float32,
+    ) -> Past:
+        """Decode one frame of padded ``shape`` (H, W); its reconstruction is the ``reference`` of what is returned.
+
+        Raises:
+            BitstreamError: ``data`` is damaged, or belongs to another frame or model.
+        """
+        symbols = self.read_frame(data, beta, shape, None if past is None else past.symbols)
+        return self.rebuild_frame(symbols, beta, past, precision)
+
+    @torch.inference_mode()
+    def read_frame(
+        self, data: bytes, beta: float, shape: tuple[int, int], before: Mapping[str, Tensor] | None
+    ) -> Symbols:
+        """First half of :meth:`decode_frame`: symbols, which need no picture, so they can be read ahead.
+
+        Args:
+            before: symbols of the frame before by branch; None for an I-frame.
+
+        Raises:
+            BitstreamError: ``data`` is damaged, or belongs to another frame or model.
+        """
+        reader, e, found = Reader(data), self._condition(beta, None, self._device()).e, {}
+
+        def read(name: str, context: Context | None) -> None:
+            prior = getattr(self, name).prior
+            found[name] = prior.read(self.hyper_shape(*shape), e, context, reader)
+
+        with torch.autocast(self._device().type, enabled=False):
+            if before is None:
+                read("intra", None)
+            else:
+                grid = 1, self.motion.prior.latent, *(n // self.motion.encoder.stride for n in shape)
+                motion = before["motion"] if "motion" in before else torch.zeros(grid, device=self._device())
+                read("motion", Context(motion) if self.temporal_context else None)
+                now = found["motion"][1]
+                read("residual", self._residual_context(before, now) if self.temporal_context else None)
+        reader.finish()
+        return found
+
+    @torch.inference_mode()
+    def rebuild_frame(self, symbols: Symbols, beta: float, past: Past | None, precision: torch.dtype) -> Past:
+        """Second half of :meth:`decode_frame`: the picture that has ``symbols``."""
+
+        def restore(name: str, branch: Branch, _: None, condition: Condition, context: Context | None):
+            with torch.autocast(self._device().type, enabled=False):
+                return branch.prior.restore(*symbols[name], condition.e, context), symbols[name][1]
+
+        condition = self._condition(beta, None, self._device())
+        with _computing(self._device(), precision):
+            if past is None:
+                return self.code_intra(None, condition, restore)[1]
+            return self.code_inter(None, past, None, condition, restore)[1]
+
+
+def _computing(device: torch.device, precision: torch.dtype):
+    """Transforms in ``precision``, whatever autocast is in force outside."""
+    full = precision == torch.float32
+    return torch.autocast(device.type, torch.bfloat16 if full else precision, enabled=not full)
