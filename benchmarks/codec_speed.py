@@ -136,7 +136,7 @@ def coder(name: str, weights: Path, frames: list[Tensor]) -> tuple[Callable, Cal
 
 
 def work(name: str, weights: Path, args: argparse.Namespace, pipe) -> None:
-    """Answer each "encode" and "decode" with (seconds, CPU seconds), "end" with (bytes, MiB, operations, operations)."""
+    """Answer each "encode" and "decode" with wall and CPU seconds, "end" with bytes, MiB and operations (twice)."""
     from pvc.codecs.memory import keep_freed_memory
 
     torch.set_num_threads(args.threads)

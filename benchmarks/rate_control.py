@@ -2,9 +2,10 @@
 
     python benchmarks/rate_control.py --data DIR [--frames 50] [--bitrates 250 600] [--parts cuts roi]
 
-Parts are passes, cuts, roi, quality and keys. DIR is a folder of clips with `davis-*.mask.mkv` beside some of them. Each row is a coding of a clip at a bitrate: the
-rate of the whole stream, the one-second window furthest from what was asked, the leaky bucket's fullest in seconds,
-codings and CPU seconds of a frame (one thread), and PSNR. Without --data nothing is run.
+Parts are passes, cuts, roi, quality and keys. DIR is a folder of clips with `davis-*.mask.mkv` beside some. Each
+row is a coding of a clip: the rate of the whole stream, the one-second window furthest from what was asked, the leaky
+bucket's fullest in seconds, codings and CPU seconds of a frame (one thread, all passes), and PSNR: of the ROI where
+there is a floor, else of the frame. Without --data nothing is run.
 """
 
 import argparse

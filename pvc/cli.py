@@ -284,6 +284,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--frames", type=_count, metavar="N", help="only the first N frames")
     sub.add_argument("--device", help="cpu or cuda, for --source (default: cuda where there is one)")
+    sub.add_argument("--weights-dir", metavar="DIR", help="folder with weights, for --source")
     _add_raw(sub)
 
     sub = add("info", _info, "say what a .pvc stream or a clip holds")

@@ -3,7 +3,7 @@
 import argparse
 from itertools import islice, tee
 
-from pvc.commands.files import default_device, parse_fps
+from pvc.commands.files import default_device, keep_inputs, parse_fps
 from pvc.console import progress
 from pvc.errors import ConfigError, VideoError
 from pvc.importance import u_from_alpha, weighted_mask
@@ -18,6 +18,7 @@ def blur(args: argparse.Namespace) -> None:
     Raises:
         PvcError: the clip or its maps cannot be read or do not fit; the output is left as it was.
     """
+    keep_inputs(args.output, args.input, args.importance)
     if args.sigma is not None and args.strength != "strong":
         raise ConfigError(f"--sigma is that of --strength strong; {args.strength} has none")
     strength = load_blur(args.strength, **({} if args.sigma is None else {"largest": args.sigma}))
@@ -25,7 +26,7 @@ def blur(args: argparse.Namespace) -> None:
     if args.importance is not None:
         source = load_source("annotation", path=args.importance, length="cut" if args.frames else "exact")
     else:
-        source = load_source(args.source, default_device(args.device))
+        source = load_source(args.source, default_device(args.device), args.weights_dir)
     width, height = args.size or (None, None)
     raw = {"pix_fmt": args.pix_fmt, "matrix": args.matrix, "full_range": args.full_range}
     with open_video(args.input, width=width, height=height, fps=parse_fps(args.fps), **raw) as reader:

@@ -10,7 +10,7 @@ from torch import Tensor
 from pvc.codecs.neural import NeuralCodec
 from pvc.codecs.rate_control import Control
 from pvc.commands import ordinary, rate
-from pvc.commands.files import load_model, parse_fps, say_size, writing
+from pvc.commands.files import keep_inputs, load_model, parse_fps, say_size, writing
 from pvc.console import progress
 from pvc.errors import ConfigError, ImportanceError, VideoError
 from pvc.importance import check_map, u_from_alpha, weighted_mask
@@ -22,6 +22,7 @@ from pvc.video.stream import count_frames
 def encode(args: argparse.Namespace) -> None:
     """Code ``args.input`` into ``args.output`` with ``args.model`` (a ``.pvc`` stream) or ``args.codec`` (an mp4)."""
     _check_options(args)
+    keep_inputs(args.output, args.input, args.importance)
     with _open(args) as reader:
         if args.codec:
             _encode_ordinary(args, reader)

@@ -16,6 +16,18 @@ from pvc.paths import find_checkpoints
 from pvc.video.pipe import is_pipe, standard_input, standard_output
 
 
+def keep_inputs(output: str, *inputs: str | None) -> None:
+    """Make sure that ``output`` is none of the files or folders that are read.
+
+    Raises:
+        ConfigError: it is one of them, by whatever name.
+    """
+    there = Path(output)
+    for source in inputs:
+        if source is not None and there.exists() and Path(source).exists() and there.samefile(source):
+            raise ConfigError(f"{output} is an input of the same command; name another file for the output")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A binary file beside ``path`` that takes its place when the block ends without an error, and vanishes else."""

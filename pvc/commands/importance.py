@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from yaml import YAMLError
 
-from pvc.commands.files import default_device, parse_fps, replacing
+from pvc.commands.files import default_device, keep_inputs, parse_fps, replacing
 from pvc.console import progress
 from pvc.errors import ConfigError, VideoError
 from pvc.importance import check_map
@@ -59,8 +59,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
     """What can be known to fail before the work is done."""
     if is_pipe(args.output):
         raise ConfigError("-o -: a map does not go through a pipe; name a .mkv file or a folder")
+    keep_inputs(args.output, args.input)
     if args.overlay is None:
         return
+    keep_inputs(args.overlay, args.input)
     suffix = Path(args.overlay).suffix.lower()
     if suffix not in (*_VIDEOS, ".png"):
         raise ConfigError(f"--overlay {args.overlay}: name a video ({', '.join(_VIDEOS)}) or a picture (.png)")
@@ -104,10 +106,10 @@ def _settings(given: list[str], names: list[str]) -> dict[str, dict[str, Any]]:
             name, own = names[0], key
         else:
             raise ConfigError(f"--set {item}: which source? Write NAME.KEY=VALUE with one of {', '.join(names)}")
-        if not (equals and own.isidentifier()):
+        if not (equals and all(part.isidentifier() for part in own.split("."))):
             raise ConfigError(f"--set {item} is no KEY=VALUE")
         try:
-            settings[name] |= OmegaConf.to_container(OmegaConf.from_dotlist([item]))
+            settings[name] = OmegaConf.to_container(OmegaConf.merge(settings[name], OmegaConf.from_dotlist([item])))
         except (OmegaConfBaseException, YAMLError) as error:
             raise ConfigError(f"--set {item} cannot be understood: {str(error).splitlines()[0]}") from None
     return settings

@@ -69,9 +69,10 @@ class Annotation(Settings):
         """See :class:`pvc.importance.source.Source`.
 
         Raises:
-            ImportanceError: size or number of the maps do not fit. DataError, VideoError: a file cannot be read.
+            ImportanceError: size or number of the maps do not fit, or no frame has a chosen object.
+            DataError, VideoError: a file cannot be read.
         """
-        found, last = self._read(), None
+        found, last, seen = self._read(), None, False
         for i, frame in enumerate(frames):
             if (q := next(found, None)) is None:
                 if last is None or self.length != "repeat":
@@ -79,8 +80,10 @@ class Annotation(Settings):
                         f"{self.path} has {i} maps but the clip has more frames; give one for each, or length=repeat"
                     )
                 q = last
-            last = q
+            last, seen = q, seen or bool(q.any())
             yield self._fit(q, frame.shape[-2:])
+        if self.objects is not None and last is not None and not seen:
+            raise ImportanceError(f"{self.path} has none of the objects {self.objects} in any frame; choose others")
         if self.length == "exact" and next(found, None) is not None:
             raise ImportanceError(f"{self.path} has more maps than the clip has frames; give length=cut to ignore them")
 

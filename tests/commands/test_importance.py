@@ -148,3 +148,16 @@ def test_the_doctor_lists_sources_and_what_they_lack(capsys, tmp_path, monkeypat
     monkeypatch.delenv("PVC_WEIGHTS", raising=False)
     found = {name: said for name, said, _ in sources()}
     assert found["spectral"] == "ready" and "u2netp.pth" in found["salient_object"]
+
+
+def test_an_input_is_never_the_output(clip, capsys):
+    before = Path("in.mkv").read_bytes()
+    assert "is an input" in refused("in.mkv", "-o", "./in.mkv", capsys=capsys)
+    assert Path("in.mkv").read_bytes() == before
+
+
+def test_settings_inside_settings(clip):
+    Path("drawn").mkdir()
+    Image.new("L", (WIDTH, HEIGHT), 255).save("drawn/00000.png")
+    run("-o", "o.mkv", "--source", "propagated", "--set", "path=drawn", "flow.check=false", "flow.gaussian=false")
+    assert read_map("o.mkv").shape == (FRAMES, 1, HEIGHT, WIDTH)

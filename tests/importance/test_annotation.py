@@ -44,7 +44,8 @@ def test_one_unnumbered_object_is_number_1(tmp_path):
     for i in range(2):
         Image.fromarray((NUMBERS == 1).astype(np.uint8) * 255).save(tmp_path / f"{i}.png")
     assert first_row(tmp_path) == first_row(tmp_path, objects=[1]) == [0, 0, 1, 1, 0, 0]
-    assert first_row(tmp_path, objects=[2]) == [0] * 6
+    with pytest.raises(ImportanceError, match="none of the objects"):
+        maps(tmp_path, objects=[2])
 
 
 @pytest.mark.parametrize("name", ["map.mkv", "maps"])
@@ -123,3 +124,8 @@ def test_what_is_in_the_files_is_recorded_and_not_where_they_are(davis, tmp_path
     assert str(tmp_path) not in str(first)
     Image.new("L", (6, 4), 9).save(davis / "00000.png")
     assert load_source("annotation", path=str(davis)).meta != first
+
+
+def test_objects_that_no_frame_has_are_an_error(davis):
+    with pytest.raises(ImportanceError, match="none of the objects"):
+        maps(davis, objects=[77])

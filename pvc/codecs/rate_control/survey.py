@@ -17,7 +17,7 @@ PLANNED = 0.1
 
 
 class Survey:
-    """Kind, bits, x and u_alpha of each frame of a pass: 25 bytes a frame."""
+    """Kind, bits, x and u_alpha of each frame of a pass: 33 bytes a frame."""
 
     def __init__(self) -> None:
         self.keys = bytearray()
