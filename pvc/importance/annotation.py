@@ -77,7 +77,8 @@ class Annotation(Settings):
             if (q := next(found, None)) is None:
                 if last is None or self.length != "repeat":
                     raise ImportanceError(
-                        f"{self.path} has {i} maps but the clip has more frames; give one for each, or length=repeat"
+                        f"{self.path} has {i} maps but the clip has more frames; "
+                        "give one for each, or length=repeat of the source annotation"
                     )
                 q = last
             last, seen = q, seen or bool(q.any())
@@ -108,7 +109,10 @@ class Annotation(Settings):
         if (height, width) == (h, w):
             return q
         if not self.resize:
-            raise ImportanceError(f"{self.path} is {width}x{height} but the clip is {w}x{h}; fit it by resize=true")
+            raise ImportanceError(
+                f"{self.path} is {width}x{height} but the clip is {w}x{h}; "
+                "fit it by resize=true of the source annotation"
+            )
         smaller = h < height or w < width
         return F.interpolate(q[None], (h, w), mode="bilinear", antialias=smaller, align_corners=False)[0].clamp(0, 1)
 

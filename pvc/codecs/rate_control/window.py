@@ -11,7 +11,7 @@ import numpy as np
 
 TOLERANCE = 0.15
 """What any second may differ from the asked rate."""
-AIM, LAST_AIM = 0.11, 0.135
+AIM, LAST_AIM = 0.11, 0.125
 """What a plan allows a second: less than the tolerance, as what comes out differs from what was planned, but nearly all
 of it where the plan reaches the clip's end and the sum has to be right."""
 
