@@ -11,8 +11,8 @@ class KeyFrames:
     """Decides which frames are I-frames and keeps the estimates of what either kind costs.
 
     A P-frame that comes out nearly as large as an I-frame is coded as one too: at a scene cut that gives 1.4 to
-    2.7 dB more for hardly more bits, and mostly far fewer (``docs/rate-control.md``). The next I-frame then comes ``gop``
-    frames later.
+    2.7 dB more for hardly more bits, and mostly far fewer (``docs/rate-control.md``). The next I-frame then comes
+    ``gop`` frames later.
 
     Args:
         gop: frames from one key frame to the next, at most.

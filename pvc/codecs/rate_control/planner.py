@@ -8,7 +8,7 @@ from pvc.codecs.rate_control.control import Choice, Trial
 from pvc.codecs.rate_control.estimate import X_MAX, X_MIN, code_at, u_of, x_of
 from pvc.codecs.rate_control.keys import KeyFrames
 from pvc.codecs.rate_control.target import Target
-from pvc.codecs.rate_control.window import AIM, LAST_AIMS, Ledger, steer
+from pvc.codecs.rate_control.window import AIM, LAST_AIM, Ledger, steer
 
 I_STEPS = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5)
 """How much higher than that of P-frames the ln(beta) of I-frames may be."""
@@ -71,10 +71,7 @@ class Planner:
             bits[:, 0] *= last.bits / self._own(key, x_of(last.choice.code), u_of(last.choice))
         end = ledger.frames + horizon
         budget = (ledger.rate * end if self._planned is None else self._planned[end]) - ledger.spent
-        for aim in LAST_AIMS if left == horizon else (AIM,):
-            setting, ideal = steer(bits, budget, ledger, aim)
-            if setting == ideal:
-                break
+        setting, ideal = steer(bits, budget, ledger, LAST_AIM if left == horizon else AIM)
         grid = np.arange(GRID)
         x, u, wanted = (float(np.interp(setting, grid, values)) for values in (x, u, bits[:, 0]))
         return setting - ideal, self.keys.choice(key, code_at(x), u if self.floor else None), wanted
