@@ -21,7 +21,7 @@ import math
 import multiprocessing
 import os
 import platform
-import resource
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -155,9 +155,7 @@ def work(name: str, weights: Path, args: argparse.Namespace, pipe) -> None:
         encode() if what == "encode" else decode(coded)
         wait()
         pipe.send((time.perf_counter() - start, time.process_time() - cpu))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    peak = torch.cuda.max_memory_allocated() / 2**20 if args.device == "cuda" else peak
-    pipe.send((size, peak, encoding.get_total_flops(), decoding.get_total_flops()))
+    pipe.send((size, peak_memory(args.device), encoding.get_total_flops(), decoding.get_total_flops()))
 
 
 def main() -> None:
@@ -174,6 +172,13 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         write_weights(Path(folder))
         print_table(args, *measure(args, Path(folder)))
+
+
+def peak_memory(device: str) -> float:
+    """MiB of this process, or of the GPU. (getrusage would start with what the parent process had.)"""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def measure(args: argparse.Namespace, weights: Path) -> tuple[dict, dict]:

@@ -149,6 +149,7 @@ class NeuralCodec(ClipCoding):
         writer = StreamWriter(Header(*made, *colour, self.precision))
         yield writer.header()
         control.overhead(8 * (len(writer.header()) + END_BYTES))
+        end = END_BYTES  # what the last record is expected to have
         u_alpha = u_from_alpha(point.get("alpha", 1.0))
         coder = FrameCoder(model, self.device, u_alpha, control.measures, getattr(torch, self.precision))
         for number, frame in enumerate(upcoming(frames, importance, count, control.look_ahead)):
@@ -160,8 +161,11 @@ class NeuralCodec(ClipCoding):
             coder.keep(frame, verdict)
             record = writer.frame(verdict.choice.key, verdict.choice.code, verdict.coded[0])
             control.spent(replace(verdict, bits=8 * (len(record) + KEY_BYTES * verdict.choice.key)))
+            end += KEY_BYTES * verdict.choice.key
             yield record
-        yield writer.end()
+        last = writer.end()
+        control.overhead(8 * (len(last) - end))
+        yield last
 
     def decode_frames(
         self, data: bytes | StreamReader, start: int = 0, conceal: Concealment | None = None

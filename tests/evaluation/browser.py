@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,10 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 60) -> None:
-        """Wait until an expression is true."""
+    def until(self, expression: str, seconds: float = 60, each: Callable[[], None] = lambda: None) -> None:
+        """Wait until an expression is true; ``each`` is done before every look."""
         deadline = time.monotonic() + seconds
-        while not self.value(expression):
+        while each() or not self.value(expression):
             assert time.monotonic() < deadline, f"never true: {expression}"
             time.sleep(0.02)
 

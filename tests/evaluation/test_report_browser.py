@@ -47,8 +47,10 @@ def test_hovering_a_point_shows_its_values(run, report):
     )
     points = sorted((r.bpp, r) for r in run[0] if (r.codec, r.sequence) == ("base", "a"))
     place = marker[[r for _, r in points].index(record)]
-    report.mouse("mouseMoved", *place)
-    said = report.value("document.querySelector('.tip').hidden ? '' : document.querySelector('.tip').textContent")
+    report.until(  # the picture is drawn anew when its width changes, which may be just now
+        "!document.querySelector('.tip').hidden", each=lambda: report.mouse("mouseMoved", *place)
+    )
+    said = report.value("document.querySelector('.tip').textContent")
     for part in ("base", "beta 0.0008", f"{record.bpp:.4g} bpp", f"{record.kbps:.4g} kbit/s"):
         assert part in said, said
     assert f"PSNR {record.metrics['psnr']:.4g}" in said
