@@ -229,7 +229,15 @@ def test_damaged_weights_are_found_before_anything_runs_and_mended_ones_are_used
 def test_sigterm_leaves_no_temporary_files(tmp_path, clips, interruptible, jobs):
     env = {**ENV, "TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()
-    slow = [*SMALL, "codecs=[vvenc]", f"qp={list(range(20, 60))}", "metrics=[vmaf]", "anchor=null", f"jobs={jobs}", "out=o"]
+    slow = [
+        *SMALL,
+        "codecs=[vvenc]",
+        f"qp={list(range(20, 60))}",
+        "metrics=[vmaf]",
+        "anchor=null",
+        f"jobs={jobs}",
+        "out=o",
+    ]
     process = interruptible(
         _command(*_data(clips), *slow, "frames=3"), cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
     )
