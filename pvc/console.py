@@ -8,14 +8,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from pvc.errors import PvcError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, Task
 
 USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+PLAIN_EVERY = 30.0
+"""Seconds from one line of progress to the next, where there is no terminal."""
 
 
 def fail(message: str, code: int = USER_ERROR) -> NoReturn:
@@ -58,10 +61,11 @@ def _abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def progress() -> "Progress":
+def progress(plain: str | None = None) -> "Progress":
     """A progress display with the time passed and the time left, estimated from all that was done so far.
 
-    On stderr where that is a terminal, else nowhere.
+    On stderr where that is a terminal. Else nowhere, or, where ``plain`` says what is counted ("jobs"), as lines like
+    ``12/90 jobs, 0:03:10 passed, 0:21:05 left``, at most one every ``PLAIN_EVERY`` seconds.
     """
     from rich.console import Console
     from rich.progress import (
@@ -75,10 +79,30 @@ def progress() -> "Progress":
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     console = Console(stderr=True)
-    return Progress(
+
+    class Lines(Progress):
+        """Says how far its tasks are in lines of text, when one of them has moved."""
+
+        last = None
+
+        def update(self, *args, **fields) -> None:
+            super().update(*args, **fields)
+            now, begun = self.get_time(), min(task.start_time for task in self.tasks)
+            if now - (self.last or begun) >= PLAIN_EVERY:
+                self.last = now
+                for task in self.tasks:
+                    print(_line(plain, task), file=sys.stderr, flush=True)
+
+    return (Lines if plain and not console.is_terminal else Progress)(
         *columns,
         TimeRemainingColumn(),
         console=console,
         speed_estimate_period=24 * 3600,
         disable=not console.is_terminal,
     )
+
+
+def _line(what: str, task: "Task") -> str:
+    """How far a task is."""
+    passed, left = (None if s is None else timedelta(seconds=round(s)) for s in (task.elapsed, task.time_remaining))
+    return f"{task.completed:g}/{task.total:g} {what}, {passed} passed, {'unknown' if left is None else left} left"

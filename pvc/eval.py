@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -11,6 +11,7 @@ from pvc.errors import ConfigError, JobsFailed, MissingWeights
 from pvc.hydra_entry import hydra_entry, output_folder
 
 if TYPE_CHECKING:
+    from pvc.evaluation.crops import CropSettings
     from pvc.importance.source import Source
 
 
@@ -20,25 +21,29 @@ def main(cfg: DictConfig) -> None:
     from rich.console import Console
 
     from pvc.evaluation import Settings, evaluate, notes, tables
+    from pvc.evaluation.crops import CropSettings
     from pvc.evaluation.published import load_all_published
 
     bd, anchors = Settings(**cfg.bd), [] if cfg.anchor is None else _names(cfg.anchor, "anchor")
     published = list(cfg.published)
+    crops = CropSettings.of(_plain(cfg.crops), device=cfg.device, weights_dir=cfg.weights_dir)
     curves = load_all_published(published)
     from pvc.codecs import load_codecs
     from pvc.metrics import load_metrics
 
-    codecs = load_codecs(_names(cfg.codecs, "codecs"), cfg.gop, cfg.device, cfg.weights_dir)
+    names, left_out = _codecs(cfg)
+    codecs = load_codecs(names, cfg.gop, cfg.device, cfg.weights_dir)
     source = _source(cfg)
     metrics = load_metrics(OmegaConf.to_container(_listed(cfg.metrics)), device=cfg.device, weights_dir=cfg.weights_dir)
     _check_points(cfg.points or {}, [codec.name for codec in codecs])
     _check_anchors(anchors, cfg, codecs, curves)
     console = Console(soft_wrap=True, highlight=False)
-    for note in _missing(metrics, list(cfg.require)):
+    for note in [*left_out, *_missing(metrics, list(cfg.require))]:
         console.print(note, markup=False)
+    clips = _clips(cfg, crops)
     out = output_folder(cfg.out)
     try:
-        outcome = evaluate(codecs, _clips(cfg), metrics, out, cfg, source)
+        outcome = evaluate(codecs, clips, metrics, out, cfg, source)
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
         print(f"pvc: what is finished is in {out}; the same command goes on from there", file=sys.stderr)
         raise
@@ -54,6 +59,7 @@ def main(cfg: DictConfig) -> None:
             outcome.notes,
             failures=outcome.failures,
             published=published,
+            crops=crops,
         )
         tables.show(rows)
     for note in [*outcome.notes, *notes.collect(outcome.records, curves, outcome.failures)]:
@@ -68,11 +74,25 @@ def main(cfg: DictConfig) -> None:
         )
 
 
-def _clips(cfg: DictConfig) -> list:
-    """The sequences to evaluate."""
+def _codecs(cfg: DictConfig) -> tuple[list[str], list[str]]:
+    """The names of the codecs, with those optional ones that there are, and a note where there is none of these."""
+    from pvc.codecs.registry import is_codec
+
+    names, optional = _names(cfg.codecs, "codecs"), list(cfg.optional_codecs)
+    there = [name for name in optional if name not in names and is_codec(name)]
+    if optional and not there and not set(optional) & set(names):
+        text = f"without {', '.join(optional)}: there is no such checkpoint; name yours by optional_codecs=[NAME]"
+        return names, [text]
+    return [*names, *there], []
+
+
+def _clips(cfg: DictConfig, crops: "CropSettings | None") -> list:
+    """The sequences to evaluate; crops may be of any of the data set's."""
     from pvc.data import sequences
 
     clips = sequences(cfg.data)
+    if crops is not None:
+        crops.check({clip.name: (clip.height, clip.width) for clip in clips})
     if cfg.sequences is None:
         return clips
     wanted, have = _names(cfg.sequences, "sequences"), {clip.name: clip for clip in clips}
@@ -86,12 +106,9 @@ def _source(cfg: DictConfig) -> "Source | None":
     name = HydraConfig.get().runtime.choices.get("importance")
     if cfg.get("importance") is None:
         return None
-    from pvc.importance.registry import load_source
+    from pvc.importance.registry import configured_source
 
-    own = OmegaConf.to_container(cfg.importance, throw_on_missing=True)
-    places = {"device": cfg.device, "weights_dir": own.pop("weights_dir", None) or cfg.weights_dir}
-    changes = {key: value for key, value in own.items() if key not in ("_target_", "device")}
-    return load_source(name, **places, **changes)
+    return configured_source(name, cfg.importance, cfg.device, cfg.weights_dir)
 
 
 def _check_points(points: Mapping, codecs: Sequence[str]) -> None:
@@ -148,6 +165,11 @@ def _missing(metrics: Sequence, required: Sequence[str]) -> list[str]:
     for name, reason in missing.items():
         reasons.setdefault(reason, []).append(name)
     return [f"without {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def _plain(value: object) -> Any:
+    """``value`` without OmegaConf."""
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
 def _names(value: str | ListConfig | None, key: str) -> list[str]:

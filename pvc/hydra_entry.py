@@ -1,6 +1,7 @@
 """Hydra entry points that speak like the rest of the command: one line for what the user can mend, exit code 2."""
 
 import functools
+import hashlib
 import os
 import re
 import sys
@@ -18,6 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from pvc.console import fail, one_line_errors
 from pvc.errors import ConfigError, PvcError
 from pvc.paths import config_dir
+
+MOST_CHARACTERS = 100
+"""Of the name of a run's folder in a sweep."""
 
 
 def hydra_entry(
@@ -71,6 +75,22 @@ def hydra_entry(
     return decorate
 
 
+def _sweep_name(overrides: str) -> str:
+    """Folder of one run of a sweep: its overrides, in at most 100 characters.
+
+    Of more, those with lists come last, as what is swept is mostly no list, and what does not fit becomes a hash.
+    """
+    name = overrides.replace("/", "_")
+    if len(name) <= MOST_CHARACTERS:
+        return name or "run"
+    parts = sorted(re.split(r",(?=[^,\[\]{}=]+=)", name), key=lambda part: "[" in part or "{" in part)
+    digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
+    return f"{','.join(parts)[: MOST_CHARACTERS - len(digest) - 1].rstrip(',')}-{digest}"
+
+
+OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
+
+
 def output_folder(out: str) -> Path:
     """Where a task writes: ``out``, or in a sweep this run's own folder in it."""
     return Path(HydraConfig.get().runtime.output_dir) if _is_sweep() else Path(out)
@@ -101,6 +121,8 @@ def _message(error: BaseException, config_name: str) -> str:
         cause = cause.__cause__
     if found := re.match(r"In 'experiment/(.+)': Could not override '(.+?)'", str(error)):
         return f"experiment={found[1]} is not for pvc {config_name}, which has no {found[2]}; choose one of its own"
+    if found := re.match(r"Could not override '(.+?)'", str(error)):
+        return f"there is no key {found[1]}; pvc {config_name} --cfg job shows the keys that there are"
     if found := re.match(r"Missing mandatory value: (\S+)", str(error)):
         return f"{found[1]} is missing; give {found[1]}=VALUE"
     lines = [line for line in str(error).splitlines() if not line.strip().startswith(("full_key:", "object_type="))]

@@ -9,6 +9,7 @@ from pvc.errors import ConfigError
 from pvc.evaluation import notes, tables
 from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import compare
+from pvc.evaluation.crops import CropSettings
 from pvc.evaluation.published import load_all_published
 from pvc.evaluation.records import Failure, Record, job_key, load_failures, load_runs
 
@@ -21,6 +22,7 @@ def table(
     published: Sequence[str] = (),
     out: str | None = None,
     settings: Settings | None = None,
+    crops: str | None = None,
 ) -> None:
     """Print the tables of all runs together; with ``out`` also write what ``pvc eval`` writes, report included.
 
@@ -31,13 +33,16 @@ def table(
         published: JSON files of published curves, or folders of them.
         out: Folder to write to.
         settings: How the numbers are computed.
+        crops: Metric by whose largest gain enlarged crops are taken for ``out``; None for none.
 
     Raises:
         ConfigError: a folder holds no results, runs do not compare, or an anchor is not among the curves.
     """
     if not folders and not published:
         raise ConfigError("there is nothing to show; give folders that pvc eval wrote, or --published FILE")
-    settings = settings or Settings()
+    if crops is not None and out is None:
+        raise ConfigError(f"--crops {crops} makes pictures; say by --out DIR where they go")
+    settings, taken = settings or Settings(), CropSettings.of(None if crops is None else {"metric": [crops]})
     runs = list(dict.fromkeys(run for folder in folders for run in runs_in(folder)))
     records = load_runs(runs)
     failures = unfinished(runs, records)
@@ -47,7 +52,7 @@ def table(
     else:
         from pvc.evaluation.publish import publish  # draws plots: a second more to import
 
-        more = {"failures": failures, "published": published, "pictures": runs}
+        more = {"failures": failures, "published": published, "pictures": runs, "crops": taken}
         rows = publish(records, Path(out), anchors, baseline, settings, **more)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{settings}. {tables.READING}", markup=False)

@@ -14,12 +14,14 @@ class Axis:
         unit: Unit of :attr:`scale`'s result, empty for none.
         higher_is_better: Direction of quality.
         scale: From the recorded value to the one that is plotted and interpolated for BD-rate.
+        network: What it looks through: a backbone's name, empty for none.
     """
 
     title: str
     unit: str = ""
     higher_is_better: bool = True
     scale: Callable[[float], float] = float
+    network: str = ""
 
     @property
     def label(self) -> str:
@@ -52,15 +54,15 @@ _AXES = dict(
         ("vmaf_neg", Axis("VMAF NEG")),
         ("vmaf_phone", Axis("VMAF phone")),
         ("vmaf_4k", Axis("VMAF 4K")),
-        *_regions("lpips", "LPIPS", **_LOWER),
-        *_regions("lpips_vgg", "LPIPS (VGG)", **_LOWER),
-        *_regions("lpips_squeeze", "LPIPS (SqueezeNet)", **_LOWER),
-        ("dists", Axis("DISTS", **_LOWER)),
-        *_regions("fid", "FID", **_LOWER),
-        *_regions("kid", "KID", **_LOWER),
-        *_regions("feat_squeezenet11", "SqueezeNet features", **_LOWER),
-        *_regions("feat_alexnet", "AlexNet features", **_LOWER),
-        *_regions("feat_vgg16", "VGG16 features", **_LOWER),
+        *_regions("lpips", "LPIPS", network="alexnet", **_LOWER),
+        *_regions("lpips_vgg", "LPIPS (VGG)", network="vgg16", **_LOWER),
+        *_regions("lpips_squeeze", "LPIPS (SqueezeNet)", network="squeezenet11", **_LOWER),
+        ("dists", Axis("DISTS", network="vgg16", **_LOWER)),
+        *_regions("fid", "FID", network="inception", **_LOWER),
+        *_regions("kid", "KID", network="inception", **_LOWER),
+        *_regions("feat_squeezenet11", "SqueezeNet features", network="squeezenet11", **_LOWER),
+        *_regions("feat_alexnet", "AlexNet features", network="alexnet", **_LOWER),
+        *_regions("feat_vgg16", "VGG16 features", network="vgg16", **_LOWER),
         ("brisque", Axis("BRISQUE", **_LOWER)),
         ("blur", Axis("Blur", **_LOWER)),
     ]

@@ -14,6 +14,7 @@ from pvc.evaluation.curves import (
     pairs,
     points,
     points_not_everywhere,
+    twins,
     without_roi,
 )
 from pvc.evaluation.published import Published
@@ -44,6 +45,9 @@ class Row:
         quality_overlap: Share of the shorter curve's log-rate range that both curves cover.
         sequences_with_quality: Of a mean, how many sequences ``bd_quality`` is over.
         measured: Whether any record of the data set has a value of the metric; else ``reason`` says why there is none.
+        same_as: Label of the curve (the anchor's, or one before it) that has the very same rates and scores: tables
+            show the two as one.
+        anchor_same_as: Label of the curve before the anchor's that has the very same rates and scores.
     """
 
     dataset: str
@@ -63,6 +67,8 @@ class Row:
     quality_overlap: float | None = None
     sequences_with_quality: int = 1
     measured: bool = True
+    same_as: str | None = None
+    anchor_same_as: str | None = None
 
     @property
     def at_same_u_alpha(self) -> bool:
@@ -151,6 +157,7 @@ class _Ground:
         if not self.records:
             self.measured = {m for c in self.published.values() for m in c.curves}
         self.metrics = in_order(self.measured | without)
+        self.twins = twins(self.records)
 
     def _makes_sense(self, metric: str) -> bool:
         """Whether there could be a value: regions need a mask on any sequence."""
@@ -165,7 +172,10 @@ class _Ground:
             group = [self._sequence(s, anchor, key, metric, settings) for s in self.sequences]
             group.append(_mean(group))
         group.append(self._mean_curve(anchor, key, metric, settings))
-        return group if metric in self.measured else [replace(row, measured=False) for row in group]
+        own, other = (self.twins.get(k, k) for k in (key, anchor))
+        twin = anchor if own == other else own if own != key else None
+        same = {"same_as": twin and twin.label, "anchor_same_as": other.label if other != anchor else None}
+        return [replace(row, measured=metric in self.measured, **same) for row in group]
 
     def _sequence(self, sequence: str, anchor: CurveKey, key: CurveKey, metric: str, settings: Settings | None) -> Row:
         head = (self.dataset, sequence, metric, anchor.codec, *key, anchor.u_alpha)

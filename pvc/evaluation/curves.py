@@ -54,6 +54,17 @@ def curve_keys(jobs: Iterable[Record | Failure]) -> list[CurveKey]:
     return sorted(keys, key=lambda k: (codecs.index(k.codec), -(1.0 if k.u_alpha is None else k.u_alpha)))
 
 
+def twins(records: Sequence[Record]) -> dict[CurveKey, CurveKey]:
+    """Curves with the very same rates and scores as one before them, and which one: an encoder that can take maps and
+    got none writes the bits of the one that cannot."""
+    points: dict[CurveKey, list[tuple]] = {key: [] for key in curve_keys(records)}
+    for r in records:
+        points[key_of(r)].append((r.dataset, r.sequence, r.bpp, *sorted(r.metrics.items())))
+    first: dict[frozenset, CurveKey] = {}
+    found = {key: first.setdefault(frozenset(own), key) for key, own in points.items()}
+    return {key: other for key, other in found.items() if other != key}
+
+
 def without_roi(codec: str, keys: Iterable[CurveKey]) -> CurveKey | None:
     """The curve of ``codec`` without ROI (u_alpha = 1, or no such parameter), else the published one of that name."""
     own = [key for name in (codec, codec + PUBLISHED) for key in keys if key.codec == name]

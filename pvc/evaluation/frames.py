@@ -1,6 +1,7 @@
 """One frame of every job, kept as a picture for the side-by-side view of the report.
 
-``out/frames/DATASET/SEQUENCE/``: ``reference.png``, ``mask.png`` and one high-quality JPEG a job.
+``out/frames/DATASET/SEQUENCE/``: ``reference.png``, ``mask.png`` and one high-quality JPEG a job, or a PNG where crops
+are wanted.
 """
 
 import os
@@ -11,6 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from pvc.evaluation.records import Record
+
+_FAST_PNG = {"compress_level": 1}  # a quarter of the time for a tenth more bytes
 
 
 def middle(count: int) -> int:
@@ -29,9 +32,35 @@ def picture(out: Path, record: Record) -> Path:
     return folder(out, record) / f"{record.codec.replace('/', '_')}_{point}.jpg"
 
 
-def save(out: Path, record: Record, decoded: Tensor) -> None:
+def pictures(out: Path, record: Record) -> list[Path]:
+    """Where the decoded frame of a record may be: kept without loss, or else as JPEG."""
+    small = picture(out, record)
+    return [small.with_suffix(".png"), small]
+
+
+def stream(out: Path, record: Record) -> Path:
+    """Where the stream of a record is kept, in a run with ``keep_streams``."""
+    own = picture(out, record)
+    return out / "streams" / own.relative_to(out / "frames").with_suffix(".bin")
+
+
+def save_stream(out: Path, record: Record, data: bytes) -> None:
+    """Keep the very bytes that were decoded and measured."""
+    path = stream(out, record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    unfinished.write_bytes(data)
+    unfinished.replace(path)
+
+
+def save(out: Path, record: Record, decoded: Tensor, lossless: bool = False) -> None:
     """Keep ``decoded`` (uint8 ``[3, H, W]``), the middle frame of a job."""
-    _write(decoded, picture(out, record), quality=95, subsampling=0)
+    exact, small = pictures(out, record)
+    if lossless:
+        _write(decoded, exact, **_FAST_PNG)
+    else:
+        exact.unlink(missing_ok=True)  # of an earlier run of the job
+        _write(decoded, small, quality=95, subsampling=0)
 
 
 def save_reference(out: Path, dataset: str, sequence: str, frame: Tensor, mask: Tensor | None) -> None:
@@ -39,7 +68,7 @@ def save_reference(out: Path, dataset: str, sequence: str, frame: Tensor, mask: 
     where = _folder(out, dataset, sequence)
     if mask is not None:
         _write((mask * 255).round().byte(), where / "mask.png")
-    _write(frame, where / "reference.png", compress_level=1)  # a quarter of the time for a tenth more bytes
+    _write(frame, where / "reference.png", **_FAST_PNG)
 
 
 def _folder(out: Path, dataset: str, sequence: str) -> Path:

@@ -49,6 +49,8 @@ class Bench:
         out: The folder that pictures go to.
         require: Values without which a job counts as failed.
         maps: Where codecs get their maps from; None: the masks of the data set.
+        keep: Whether the stream of each job is kept, too.
+        lossless: Whether the pictures are kept without loss.
     """
 
     def __init__(
@@ -60,10 +62,12 @@ class Bench:
         out: Path,
         require: Sequence[str] = (),
         maps: MapCache | None = None,
+        keep: bool = False,
+        lossless: bool = False,
     ):
         self._codecs: dict[str, Callable[[], Codec]] = {codec.name: partial(_same, codec) for codec in codecs}
         self._clips, self._counts, self._metrics, self._out = clips, counts, metrics, out
-        self._require, self._maps = list(require), maps
+        self._require, self._maps, self._keep, self._lossless = list(require), maps, keep, lossless
         self._codec: tuple[str, Codec] | None = None
         self._footage: tuple[int, Footage] | None = None
 
@@ -154,7 +158,9 @@ class Bench:
                 "versions": {"pvc": __version__, **versions("av", "torch")},
             },
         )
-        frames.save(self._out, record, middle)
+        frames.save(self._out, record, middle, self._lossless)
+        if self._keep:
+            frames.save_stream(self._out, record, data)
         return record
 
     def _load(self, name: str) -> Codec:

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 from pvc.evaluation.axes import axis
 from pvc.evaluation.published import Published, per_pixel
 from pvc.evaluation.records import Failure, Record
+from pvc.weights import missing_files
 
 
 def collect(records: Sequence[Record], published: Sequence[Published], failures: Sequence[Failure]) -> list[str]:
     """All notes, each thing said once."""
-    return [*_metrics(records), *_failed(failures), *_published(records, published)]
+    return [*_metrics(records), *_trained(records), *_failed(failures), *_published(records, published)]
 
 
 def _metrics(records: Sequence[Record]) -> list[str]:
@@ -20,8 +21,49 @@ def _metrics(records: Sequence[Record]) -> list[str]:
             for metric, text in r.meta.get(kind, {}).items():
                 metrics, sequences = found.setdefault(text, ({}, {}))
                 metrics[axis(metric).title] = sequences[r.sequence] = None
-    every = {r.sequence for r in records}
-    return [f"{', '.join(ms)}: {text} ({_named(ss, every)})" for text, (ms, ss) in found.items()]
+    every, lines = {r.sequence for r in records}, []
+    lacking: dict[str, dict[str, str]] = {}  # by the place where files go: metrics and their files
+    for text, (metrics, sequences) in found.items():
+        if files := missing_files(text):
+            where = "; ".join(dict.fromkeys(files.values()))
+            lacking.setdefault(where, {})[", ".join(_of_regions(metrics))] = " and ".join(files)
+        else:
+            regions = all(title.startswith(("ROI ", "Background ")) for title in metrics)
+            what = "ROI and background" if regions and len(metrics) > 2 else ", ".join(metrics)
+            lines.append(f"{what}: {text} ({_named(sequences, every)})")
+    for where, files in lacking.items():
+        named = "; ".join(f"{metrics} ({names})" for metrics, names in files.items())
+        lines.append(f"Not measured for want of weights: {named}. Put them into {_plural(where)}")
+    return lines
+
+
+def _plural(where: str) -> str:
+    return where.replace("name its folder", "name their folder")
+
+
+def _of_regions(titles: Iterable[str]) -> list[str]:
+    """Titles without those of regions whose whole is there."""
+    titles = list(titles)
+    wholes = {t: t.removeprefix("ROI ").removeprefix("Background ") for t in titles}
+    return [t for t, whole in wholes.items() if whole == t or whole not in wholes]
+
+
+def _trained(records: Sequence[Record]) -> list[str]:
+    """Which metrics look through a network that a codec's training loss looked through, too."""
+    measured = dict.fromkeys(m for r in records for m in r.metrics if axis(m).network)
+    codecs: dict[tuple[str, ...], dict[str, None]] = {}
+    for r in records:
+        if own := r.meta.get("made_by", {}).get("codec", {}).get("loss_networks"):
+            codecs.setdefault(tuple(own), {})[r.codec] = None
+    lines = []
+    for own, names in codecs.items():
+        text = f"{', '.join(names)}: trained with features of {', '.join(own)} in the loss"
+        if favoured := _of_regions(axis(m).title for m in measured if axis(m).network in own):
+            text += f"; the same network is behind {', '.join(favoured)}, which favours such codecs"
+        others = _of_regions(axis(m).title for m in measured if axis(m).network not in own)
+        apart = f"other networks are behind {', '.join(others)}" if others else "no metric here looks through another"
+        lines.append(f"{text}; {apart}")
+    return lines
 
 
 def _failed(failures: Sequence[Failure]) -> list[str]:

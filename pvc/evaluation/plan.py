@@ -1,7 +1,7 @@
 """Which jobs an evaluation has, what each is recorded as being made by, and which of them are done already."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def plan(
     path: Path,
     unusable: set[str],
     importance: dict[str, Any] | None,
+    lost: Set[tuple] = frozenset(),
 ) -> dict[tuple, Job | Record | Failure]:
     """Every job on the clips of ``grounds`` by its key: to be run, there already, or failed as its clip cannot be read.
 
@@ -38,6 +39,7 @@ def plan(
         done: The records of ``path``.
         unusable: Values that cannot be measured on this machine.
         importance: Identity of the source of maps, None for the data set's masks.
+        lost: Keys of done jobs whose streams are wanted and not there; they are run again.
 
     Raises:
         ConfigError: a record was made in another way.
@@ -66,7 +68,7 @@ def plan(
         if key in done:
             old = done[key]
             check_same(old, Record(**{**vars(old), "meta": {"made_by": made_by}}), path)
-            if set(old.meta.get("missing", [])) <= unusable:  # else a metric has become available
+            if key not in lost and set(old.meta.get("missing", [])) <= unusable:  # else a metric has become available
                 planned[key] = old
     return planned
 

@@ -162,5 +162,11 @@ def _tradeoff_panel(axes: Axes, found: dict[CurveKey, tuple], baseline: str, loo
     axes.set_xlabel("background BD-rate (%)")
     axes.set_ylabel("ROI BD-rate (%)")
     axes.annotate(
-        "lower left is better", (0.99, 0.02), xycoords="axes fraction", ha="right", fontsize=8.5, color=style.FAINT
+        "lower left is better",
+        (0.99, 0.02),
+        xycoords="axes fraction",
+        ha="right",
+        fontsize=8.5,
+        color=style.FAINT,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
     )

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pvc.errors import ConfigError
-from pvc.evaluation import map_effect, plots, report, tables
+from pvc.evaluation import crop_views, map_effect, plots, report, tables
 from pvc.evaluation import notes as said
 from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import Row, compare
+from pvc.evaluation.crops import CropSettings, crop_rows
 from pvc.evaluation.curves import curve_keys
 from pvc.evaluation.published import load_all_published
 from pvc.evaluation.records import Failure, Record
@@ -24,8 +25,11 @@ def publish(
     failures: Sequence[Failure] = (),
     published: Sequence[str | Path] = (),
     pictures: Sequence[Path] | None = None,
+    crops: CropSettings | None = None,
 ) -> list[Row]:
     """Write ``bd_rate.*``, ``map_effect.*``, ``rd_<metric>.png``, ``roi_tradeoff.png`` and ``report.html`` to ``out``.
+
+    With ``crops`` also ``crops_SEQUENCE.png``.
 
     Args:
         records: All results to show.
@@ -38,12 +42,14 @@ def publish(
         failures: Jobs without a record; tables and report give their reasons.
         published: JSON files of published curves, or folders of them (:mod:`pvc.evaluation.published`).
         pictures: Folders of runs whose ``frames`` the report shows; None is ``out``.
+        crops: Which crops are shown enlarged; None for none.
 
     Returns:
         The rows of the tables.
 
     Raises:
-        ConfigError: an anchor or the baseline is not among the records, or a published file is not as it should be.
+        ConfigError: an anchor or the baseline is not among the records, a published file is not as it should be, or
+            crops are to be taken from where there is no picture.
     """
     if not anchors:
         raise ConfigError("anchor is empty; name a codec to compare with, e.g. anchor=x265")
@@ -59,6 +65,9 @@ def publish(
         notes.append(f"no trade-off plot: no codec has both a ROI and a background BD-rate against {baseline}")
     elif missing := plots.missing_from_tradeoff(rows, baseline):
         notes.append(f"not in the trade-off plot: {'; '.join(missing)}: the tables against {baseline} say why")
+    folders = [out] if pictures is None else pictures
+    rows_of_crops = [] if crops is None else list(crop_rows(records, anchors[0], folders, crops))
+    crop_views.draw(rows_of_crops, out)
     report.write(
         records,
         rows,
@@ -67,7 +76,8 @@ def publish(
         baseline=baseline,
         settings=settings,
         tradeoff=tradeoff,
-        pictures=[out] if pictures is None else pictures,
+        pictures=folders,
+        crops=rows_of_crops,
         published=curves,
         failures=failures,
         notes=notes,

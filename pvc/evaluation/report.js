@@ -260,6 +260,7 @@ function viewer(bar) {
     only(scenes, scenes.indexOf(current()));
     document.body.classList.toggle("difference", mode === "difference");
     document.body.classList.toggle("compare", mode === "compare");
+    bar.querySelector(".for-outline").hidden = !current().querySelector(".outline");
     for (const button of bar.querySelectorAll("[data-mode]")) button.setAttribute("aria-pressed", button.dataset.mode === mode);
     for (const canvas of document.querySelectorAll("figure canvas")) canvas.hidden = mode !== "difference";
     stages.forEach(({ stage }) => { stage.hidden = mode !== "compare"; });

@@ -9,10 +9,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pvc import __version__
-from pvc.evaluation import chart, tables
+from pvc.evaluation import chart, crop_views, tables
 from pvc.evaluation.axes import axis, in_order
 from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import Row
+from pvc.evaluation.crops import CropRow
 from pvc.evaluation.curves import curve_keys, key_of
 from pvc.evaluation.published import Published
 from pvc.evaluation.records import Failure, Record, point_label
@@ -29,6 +30,7 @@ def write(
     settings: Settings,
     tradeoff: Path | None = None,
     pictures: Sequence[Path] = (),
+    crops: Sequence[CropRow] = (),
     published: Sequence[Published] = (),
     failures: Sequence[Failure] = (),
     notes: Sequence[str] = (),
@@ -38,6 +40,7 @@ def write(
     Args:
         tradeoff: The trade-off plot, where there is one.
         pictures: Folders of runs in whose ``frames`` the decoded pictures are.
+        crops: The enlarged crops of sequences.
         notes: What a reader of the numbers should know.
     """
     environment = Environment(
@@ -49,6 +52,7 @@ def write(
     )
     environment.policies["json.dumps_kwargs"] = {}  # not sorted: the order of metrics is that of the tables
     shown, left_out = scenes(records, anchors[0], pictures)
+    crops_shown, crops_left_out = crop_views.for_report(crops)
     html = environment.get_template("report.html.j2").render(
         version=__version__,
         style=_beside("report.css"),
@@ -61,6 +65,8 @@ def write(
         tradeoff=tradeoff and f"data:image/png;base64,{base64.b64encode(tradeoff.read_bytes()).decode()}",
         scenes=shown,
         left_out=left_out,
+        crops=crops_shown,
+        crops_left_out=crops_left_out,
         numbers=_numbers(records),
         options={r.codec: r.meta.get("made_by", {}).get("codec", {}) for r in records},
         failures=[(f, point_label(f.point)) for f in failures],

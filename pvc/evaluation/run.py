@@ -10,6 +10,7 @@ from pvc.codecs.base import beta_alpha_points
 from pvc.console import progress
 from pvc.data import Sequence as Clip
 from pvc.errors import ConfigError, DataError
+from pvc.evaluation import frames
 from pvc.evaluation.job import Bench, Job
 from pvc.evaluation.map_cache import MapCache
 from pvc.evaluation.plan import as_read_back, plan
@@ -81,7 +82,8 @@ def evaluate(
     Args:
         settings: ``frames`` (of each clip, None for all), ``gop``, the lists that operating points are made of
             (``crf``, ``qp``, ``quality``, ``beta``, ``u_alpha``, and ``points``), ``jobs`` (at a time: 1 without this
-            key; None is one a core, or 1 where ``device`` is a GPU).
+            key; None is one a core, or 1 where ``device`` is a GPU), ``keep_streams`` (False without this key),
+            ``crops`` (where there are any, pictures are kept without loss).
         source: Where codecs get their importance maps from; None: the masks of the data set. The judge of ROI and
             background is the data set's mask in any case, but for clips without one, where it is the source's map.
 
@@ -95,11 +97,14 @@ def evaluate(
     asked = _asked(codecs, clips, settings, source, outcome)
     counts = [_frames(clip, settings.get("frames"), outcome) for clip in clips]
     maps = None if source is None else MapCache(source, out)
-    bench = Bench(codecs, clips, counts, metrics, out, settings.get("require") or (), maps)
+    keep = bool(settings.get("keep_streams"))
+    lossless = settings.get("crops") is not None
+    bench = Bench(codecs, clips, counts, metrics, out, settings.get("require") or (), maps, keep, lossless)
     count = worker_count(settings.get("jobs", 1), settings.get("device", "cpu"))
     out.mkdir(parents=True, exist_ok=True)
     file = RecordFile(out / "results.jsonl")
     done = {record.job: record for record in file.load()}
+    lost = {job for job, record in done.items() if keep and not frames.stream(out, record).is_file()}
     unusable = set(check_available(metrics, load=True))
     judges = {m.names[0]: None if unusable.issuperset(m.names) else m.identity for m in metrics}
     modules = dict.fromkeys(type(part).__module__ for part in (*codecs, *metrics))
@@ -108,7 +113,7 @@ def evaluate(
     failures = [f for f in load_failures(out) if f.job not in {*keys, *done}]
     at_once = not done  # jobs follow the reading of their clip, which is in memory then; old results are checked first
     grounds: dict[int, dict[str, Any] | Failed] = {}
-    with Workers(count, bench, modules) as workers, progress() as bar:
+    with Workers(count, bench, modules) as workers, progress("jobs") as bar:
         task = bar.add_task("reading", total=len(keys))
         waiting: list[int | Job] = list(range(len(clips)))
         for item, result in workers.map(Bench.do, waiting, about=lambda item: getattr(item, "clip", item)):
@@ -116,7 +121,7 @@ def evaluate(
                 grounds[item] = _ground(result, judges, settings)
                 if at_once or len(grounds) == len(clips):
                     known = {item: grounds[item]} if at_once else grounds
-                    planned = plan(asked, clips, known, done, file.path, unusable, importance).values()
+                    planned = plan(asked, clips, known, done, file.path, unusable, importance, lost).values()
                     waiting += [job for job in planned if isinstance(job, Job)]
                     failures += [failure for failure in planned if isinstance(failure, Failure)]
                     save_failures(out, failures)

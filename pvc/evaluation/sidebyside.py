@@ -15,7 +15,7 @@ from PIL import Image
 
 from pvc.evaluation import frames
 from pvc.evaluation.axes import axis, in_order
-from pvc.evaluation.curves import curve_keys, key_of, without_roi
+from pvc.evaluation.curves import curve_keys, key_of, twins, without_roi
 from pvc.evaluation.records import Record, point_label
 from pvc.evaluation.style import shown
 from pvc.evaluation.tables import decimals
@@ -63,7 +63,7 @@ def scenes(records: Sequence[Record], anchor: str, folders: Sequence[Path]) -> t
     found, room, left_out = [], MOST_BYTES, 0
     for dataset, sequence in dict.fromkeys((r.dataset, r.sequence) for r in records):
         own = [r for r in records if (r.dataset, r.sequence) == (dataset, sequence)]
-        reference = _first(frames.folder(f, own[0]) / "reference.png" for f in folders)
+        reference = first_there(frames.folder(f, own[0]) / "reference.png" for f in folders)
         if reference is None:
             continue
         if room <= 0:
@@ -74,26 +74,59 @@ def scenes(records: Sequence[Record], anchor: str, folders: Sequence[Path]) -> t
     return found, left_out
 
 
-def _first(paths: Iterable[Path]) -> Path | None:
+def first_there(paths: Iterable[Path]) -> Path | None:
     """The first that exists."""
     return next((path for path in paths if path.exists()), None)
 
 
-def _scene(records: list[Record], anchor: str, folders: Sequence[Path], reference: Path) -> Scene:
-    first = records[0]
-    keys = shown(curve_keys(records))
+@dataclass
+class Shown:
+    """A codec at the operating point that stands for it beside the others.
+
+    Attributes:
+        title: Name of its curve, and of those that are the very same.
+        picture: Its decoded frame.
+        more: Share of bits more than the first codec's; None for that one itself.
+    """
+
+    title: str
+    record: Record
+    picture: Path
+    more: float | None
+
+    @property
+    def far(self) -> bool:
+        """Whether its rate is not similar to the first codec's."""
+        return self.more is not None and abs(self.more) > SIMILAR
+
+
+def at_like_rates(records: list[Record], anchor: str, folders: Sequence[Path]) -> list[Shown]:
+    """The codecs of one sequence whose pictures there are, the anchor (or the first codec in its place) first.
+
+    The anchor shows its point next to the middle of the rates that all curves cover, the others that next to its rate.
+    """
+    keys, same = shown(curve_keys(records)), twins(records)
     anchor_key = without_roi(anchor, keys) or next((key for key in keys if key.codec == anchor), None)
+    anchor_key = same.get(anchor_key, anchor_key)
+    keys = [key for key in keys if key not in same]  # one picture for what is one codec under two names
     keys.sort(key=lambda k: k != anchor_key)
     curves = {key: [r for r in records if key_of(r) == key] for key in keys}
-    middle_rate = similar_rate([[r.bpp for r in curve] for curve in curves.values()])
-    anchor_rate = _nearest(curves[keys[0]], middle_rate).bpp
-    views = [View("Reference", first.sequence, "", _embedded(reference, REFERENCE_QUALITY))]
+    anchor_rate = _nearest(curves[keys[0]], similar_rate([[r.bpp for r in curve] for curve in curves.values()])).bpp
+    found = []
     for key, curve in curves.items():
         record = _nearest(curve, anchor_rate)
-        picture = _first(frames.picture(f, record) for f in folders)
+        picture = first_there(path for f in folders for path in frames.pictures(f, record))
         if picture is not None:
-            title = f"{key.label} (anchor)" if key == anchor_key else key.label
-            views.append(_view(title, record, picture, None if key == keys[0] else record.bpp / anchor_rate - 1))
+            title = ", ".join(k.label for k in (key, *(twin for twin, own in same.items() if own == key)))
+            title += " (anchor)" if key == anchor_key else ""
+            found.append(Shown(title, record, picture, None if key == keys[0] else record.bpp / anchor_rate - 1))
+    return found
+
+
+def _scene(records: list[Record], anchor: str, folders: Sequence[Path], reference: Path) -> Scene:
+    first = records[0]
+    views = [View("Reference", first.sequence, "", _embedded(reference, REFERENCE_QUALITY))]
+    views += [_view(codec) for codec in at_like_rates(records, anchor, folders)]
     mask = reference.with_name("mask.png")
     outline = _outline(mask) if mask.exists() else None
     return Scene(first.sequence, first.width, first.height, frames.middle(first.frames) + 1, views, outline)
@@ -111,15 +144,14 @@ def _nearest(curve: Sequence[Record], rate: float) -> Record:
     return min(curve, key=lambda r: abs(math.log(r.bpp / rate)))
 
 
-def _view(title: str, record: Record, picture: Path, more: float | None) -> View:
-    """The view of ``record``, which takes ``more`` bits than the first codec's (a share), or is that (None)."""
+def _view(codec: Shown) -> View:
+    record = codec.record
     metrics = [m for m in in_order(set(record.metrics)) if m in ("psnr", "psnr_roi", "psnr_bg", "vmaf", "lpips")]
     scores = " · ".join(f"{axis(m).title} {record.metrics[m]:.{decimals(m, [record.metrics[m]])}f}" for m in metrics)
-    than = "" if more is None else f" ({more:+.0%})"
+    than = "" if codec.more is None else f" ({codec.more:+.0%})"
     caption = f"{record.bpp:.4f} bpp{than}, {record.kbps:.0f} kbit/s at {point_label(record.point)}"
-    far = more is not None and abs(more) > SIMILAR
-    warning = f"No point within {SIMILAR:.0%} of the anchor's rate: this is no comparison at equal rate" if far else ""
-    return View(title, caption, scores, _embedded(picture, QUALITY), warning)
+    warning = f"No point within {SIMILAR:.0%} of the anchor's rate: this is no comparison at equal rate"
+    return View(codec.title, caption, scores, _embedded(codec.picture, QUALITY), warning if codec.far else "")
 
 
 def _embedded(path: Path, quality: int) -> str:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from pvc.evaluation.curves import CurveKey
 
-INK, FAINT, GRID = "#1d2433", "#667085", "#e4e7ec"
+INK, FAINT, GRID, WARNING = "#1d2433", "#667085", "#e4e7ec", "#b42318"
 _GREYS = (  # codecs without ROI parameter: the reference lines
     *("#98a2b3", "#475467", "#c4b5a0", "#7a6f5d"),
     *("#8fb3b0", "#a58fb0", "#8f9a4f", "#5b7a99"),
@@ -81,13 +81,18 @@ def label(key: CurveKey) -> str:
     return key.label.replace("u_alpha ", "$u_\\alpha$ = ")
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
+def legend_below(sheet: Figure, axes: Axes, columns: int = 4) -> None:
     """One legend for the whole figure, under its panels."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+    sheet.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, without display or global state."""
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def new(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of ``rows`` by ``columns`` panels, each ``width`` by ``height`` inches."""
-    figure = Figure(figsize=(columns * width, rows * height + 0.5), layout="constrained")  # no display, no global state
-    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+    sheet = figure(columns * width, rows * height + 0.5)
+    return sheet, list(sheet.subplots(rows, columns, squeeze=False).flat)

@@ -13,6 +13,7 @@ from rich.text import Text
 from pvc.evaluation.axes import axis
 from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import MEAN, MEAN_CURVE, Row
+from pvc.evaluation.curves import CurveKey
 
 READING = (
     "BD-rate: bits more (+) or less (-) than the anchor at equal quality. "
@@ -43,8 +44,11 @@ class Cell:
 class Block:
     """The rows of one dataset, anchor and sequence: a line for each codec and u_alpha, a column for each metric.
 
+    ``metrics`` are those with any number, of ``rows`` of all: a column without one is only a reason.
+
     It shows BD-quality where ``quality`` is true, else BD-rate. ``anchor`` is the codec compared with, without ROI, or
-    ``NAME at the same u_alpha``: then each line is against the anchor's curve at the line's own u_alpha.
+    ``NAME at the same u_alpha``: then each line is against the anchor's curve at the line's own u_alpha. ``same`` are
+    curves without a line, as they are the anchor's own; those that are each other's share one.
     """
 
     dataset: str
@@ -53,6 +57,7 @@ class Block:
     metrics: list[str]
     rows: list[tuple[str, list[Row]]]
     quality: bool = False
+    same: Sequence[str] = ()
 
     @property
     def over(self) -> str:
@@ -83,7 +88,8 @@ class Block:
     def lines(self) -> list[tuple[str, list[Cell]]]:
         """The lines as they are shown: label and cells."""
         columns = [
-            _column([line[i] for _, line in self.rows], metric, self.quality) for i, metric in enumerate(self.metrics)
+            _column([row for _, line in self.rows for row in line if row.metric == metric], metric, self.quality)
+            for metric in self.metrics
         ]
         return [(label, list(cells)) for (label, _), cells in zip(self.rows, zip(*columns, strict=True), strict=True)]
 
@@ -95,11 +101,11 @@ class Block:
             for row in line:
                 if reason := row.quality_reason if self.quality else row.reason:
                     found.setdefault(reason, {}).setdefault(label, []).append(axis(row.metric).title)
-        lines = []
+        lines = [f"{', '.join(self.same)}: the very bits of {self.anchor}"] if self.same else []
         for reason, metrics_of in found.items():
             metrics = list(dict.fromkeys(m for own in metrics_of.values() for m in own))
             whose = ["" if len(metrics_of) == len(self.rows) > 1 else _several(metrics_of, len(self.rows))]
-            whose.append("" if len(metrics) == len(self.metrics) else ", ".join(metrics))
+            whose.append("" if len(metrics) == len({row.metric for row in self.rows[0][1]}) else ", ".join(metrics))
             lines.append(": ".join(filter(None, [", ".join(filter(None, whose)), reason])))
         return lines
 
@@ -114,11 +120,13 @@ def blocks(rows: Sequence[Row]) -> list[Block]:
     """Rows as tables of BD-rate, each followed by that of BD-quality: by dataset and anchor, means first.
 
     Mean curves of a single sequence are left out: they are that sequence's curves. So are metrics without any value in
-    the data set; the notes say why they have none.
+    the data set; the notes say why they have none. An anchor that is another one under a second name has no tables.
     """
     order = {MEAN: 0, MEAN_CURVE: 1}
     groups: dict[tuple[str, str], dict[str, list[Row]]] = {}
-    for row in sorted((r for r in rows if r.measured), key=lambda r: order.get(r.sequence, 2)):
+    plain = {(r.dataset, r.anchor) for r in rows if not r.at_same_u_alpha}
+    shown = (r for r in rows if r.measured and (r.at_same_u_alpha or (r.dataset, r.anchor_same_as) not in plain))
+    for row in sorted(shown, key=lambda r: order.get(r.sequence, 2)):
         anchor = f"{row.anchor} at the same u_alpha" if row.at_same_u_alpha else row.anchor
         groups.setdefault((row.dataset, anchor), {}).setdefault(row.sequence, []).append(row)
     out = []
@@ -127,11 +135,36 @@ def blocks(rows: Sequence[Row]) -> list[Block]:
             alone = sequence == MEAN_CURVE and group[0].sequences == 1 and MEAN in by_sequence
             if alone and not any(r.key.published for r in group):
                 continue
-            metrics = list(dict.fromkeys(r.metric for r in group))
-            keys = list(dict.fromkeys(r.key for r in group))
-            lines = [(k.label, [r for m in metrics for r in group if r.key == k and r.metric == m]) for k in keys]
-            out += [Block(dataset, anchor, sequence, metrics, lines, quality) for quality in (False, True)]
+            lines, same = _folded(group)
+            for quality in (False, True):
+                metrics = _with_numbers([row for _, own in lines for row in own], quality)
+                out.append(Block(dataset, anchor, sequence, metrics, lines, quality, same))
     return out
+
+
+def _with_numbers(rows: Sequence[Row], quality: bool) -> list[str]:
+    """The metrics that have any number in a table; all where none has one."""
+    every = dict.fromkeys(r.metric for r in rows)
+    numbers = {r.metric for r in rows if (r.bd_quality if quality else r.bd_rate) is not None}
+    return [metric for metric in every if metric in numbers] or list(every)
+
+
+def _folded(group: Sequence[Row]) -> tuple[list[tuple[str, list[Row]]], list[str]]:
+    """A line (label and rows) for each curve of a table, and the curves that are the anchor's own.
+
+    Curves that are each other's share a line. Where all are the anchor's own, each has a line.
+    """
+    names: dict[str, list[str]] = {}
+    same = []
+    for key, row in {r.key: r for r in group}.items():
+        if row.same_as is not None and row.same_as == CurveKey(row.anchor, row.anchor_u_alpha).label:
+            same.append(key.label)
+        else:
+            names.setdefault(row.same_as if row.same_as in names else key.label, []).append(key.label)
+    if not names:
+        names, same = {label: [label] for label in same}, []
+    rows = {label: [r for r in group if r.key.label == label] for label in names}
+    return [(", ".join(names[label]), own) for label, own in rows.items()], same
 
 
 def decimals(metric: str, values: Iterable[float]) -> int:

@@ -11,19 +11,20 @@ COLUMNS, CELL = 4, 480
 """Of a sheet: pictures beside each other, and the largest width of one in pixels."""
 
 
-def overlay(frame: Tensor, q: Tensor, level: float = 0.5) -> Tensor:
+def overlay(frame: Tensor, q: Tensor, level: float = 0.5, neutral: float = 0.0) -> Tensor:
     """The frame under its map: from blue (little) to red, as far as it counts, and a white line where q is ``level``.
 
     Args:
         frame: uint8 RGB ``[3, H, W]``.
         q: float32 ``[1, H, W]`` in [0, 1].
+        neutral: Where q says nothing, in [0, 1]: there the frame shows as it is, and colour grows away from it.
 
     Returns:
         uint8 RGB ``[3, H, W]``.
     """
     picture, value = frame.permute(1, 2, 0).numpy(), q[0].numpy()
     heat = cv2.cvtColor(cv2.applyColorMap(np.rint(value * 255).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    share = _OPACITY * value[..., None]
+    share = _OPACITY * np.abs(value - neutral)[..., None] / max(neutral, 1 - neutral)
     mixed = np.ascontiguousarray(np.rint(picture * (1 - share) + heat * share), np.uint8)
     lines, _ = cv2.findContours((value >= level).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(mixed, lines, -1, _OUTLINE, max(1, round(min(value.shape) / 360)))

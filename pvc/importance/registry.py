@@ -45,9 +45,29 @@ def load_source(name: str, device: str = "cpu", weights_dir: str | None = None, 
         if isinstance(error.__cause__, PvcError):  # a source's own word about its settings
             raise error.__cause__ from None
         if changes and isinstance(error.__cause__, TypeError | ValueError):  # a word where a number belongs
-            given = ", ".join(f"{key}={value}" for key, value in changes.items())
-            raise ConfigError(f"importance source {name} does not understand {given} ({error.__cause__})") from None
+            usual = _config(name)
+            given = ", ".join(f"{key}={value}" for key, value in changes.items() if usual[key] != value)
+            where = f"configs/importance/{name}.yaml"
+            raise ConfigError(
+                f"importance source {name} cannot take {given}; {where} says what its settings take"
+            ) from None
         raise
+
+
+def configured_source(name: str, config: DictConfig, device: str, weights_dir: str | None) -> Source:
+    """The source that was chosen as ``importance=name`` on a command line, with its settings there.
+
+    Args:
+        name: The choice. config: Its settings. device: Where its network runs, if it has one.
+        weights_dir: Folder with weights, where the settings name none.
+
+    Raises:
+        ConfigError, MissingWeights: as :func:`load_source`.
+    """
+    own = OmegaConf.to_container(config, throw_on_missing=True)
+    places = {"device": device, "weights_dir": own.pop("weights_dir", None) or weights_dir}
+    changes = {key: value for key, value in own.items() if key not in ("_target_", "device")}
+    return load_source(name, **places, **changes)
 
 
 def missing_weights(name: str) -> str | None:

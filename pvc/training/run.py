@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -27,6 +28,27 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
+class _Bar(RichProgressBar):
+    """The progress of an epoch; how many there will be is not known, as steps are what is counted."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch}".ljust(len(self.validation_description))
+
+
+def _check_numbers(cfg: DictConfig) -> None:
+    """Raise ``ConfigError`` for what is no number of steps or of files."""
+    steps = cfg.trainer.get("max_steps")
+    if steps == 0:
+        raise ConfigError("trainer.max_steps=0 would release a model that was never trained; give 1 or more")
+    least = {"checkpoint_every": 1, "keep_checkpoints": 1, "pictures_every": 0}
+    numbers = {key: (cfg.get(key), low) for key, low in least.items()}
+    if steps not in (None, -1):  # Lightning's words for no end
+        numbers["trainer.max_steps"] = steps, 1
+    for key, (value, low) in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise ConfigError(f"{key}={value}: must be a whole number, {low} or more")
+
+
 def _check_readable(path: Path) -> None:
     """Raise ``CheckpointError`` for a damaged checkpoint; Lightning's own errors do not name the file."""
     try:
@@ -48,7 +70,11 @@ def train(cfg: DictConfig, out: Path) -> Path:
         ConfigError: ``out`` already holds a run and ``resume`` is not set, or a value is out of range.
         CheckpointError: the checkpoint to start or resume from does not fit.
     """
+    _check_numbers(cfg)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its notes on devices and products
+    # What Lightning warns of is wanted: checkpoints after the optimisers' steps, and a loss's frozen backbone.
+    warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
     torch.set_float32_matmul_precision("high")
     seed_everything(cfg.seed, verbose=False)
     folder = out / "checkpoints"
@@ -62,7 +88,8 @@ def train(cfg: DictConfig, out: Path) -> Path:
     model = instantiate(cfg.model)
     if cfg.warm_start and not newest:
         warm_start(model, _start_file(cfg.warm_start))
-    module = instantiate(cfg.training)(model=model.to(memory_format=torch.channels_last), loss=instantiate(cfg.loss))
+    loss = instantiate(cfg.loss)
+    module = instantiate(cfg.training)(model=model, loss=loss).to(memory_format=torch.channels_last)
     data = instantiate(cfg.data)
     keep = ModelCheckpoint(
         folder,
@@ -75,7 +102,7 @@ def train(cfg: DictConfig, out: Path) -> Path:
         enable_version_counter=False,
     )
     loggers = [CSVLogger(out, "logs"), *(instantiate(logger) for logger in (cfg.logger or {}).values())]
-    callbacks = [keep, RichProgressBar(), Pictures(out / "pictures", cfg.pictures_every)]
+    callbacks = [keep, _Bar(), Pictures(out / "pictures", cfg.pictures_every)]
     trainer: Trainer = instantiate(cfg.trainer, logger=loggers, callbacks=callbacks, default_root_dir=str(out))
     try:
         trainer.fit(module, data, ckpt_path=newest, weights_only=True)
@@ -96,8 +123,13 @@ def release_notes(cfg: DictConfig, steps: int) -> dict:
     notes = OmegaConf.to_container(cfg, resolve=False)
     notes["out"] = Path(str(cfg.out)).name
     notes["warm_start"] = cfg.warm_start and Path(cfg.warm_start).name
-    if notes["data"].get("root"):
-        notes["data"]["root"] = Path(notes["data"]["root"]).name
+    for part, key in (
+        (notes["data"], "root"),
+        (notes["data"], "base_cache"),
+        (notes["data"].get("source", {}), "cache"),
+    ):
+        if part.get(key):
+            part[key] = Path(part[key]).name
     return {"steps": steps, "pvc": __version__, "config": notes}
 
 

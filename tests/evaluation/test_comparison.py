@@ -149,10 +149,33 @@ def test_blocks_say_what_they_are_over():
 
 
 def test_no_difference_is_neither_good_nor_bad():
-    rows = compare([*_records("x265"), *_records("same"), *_records("less", 0.5), *_records("more", 2.0)], ["x265"])
+    rows = compare(
+        [*_records("x265"), *_records("same", 1 + 1e-9), *_records("less", 0.5), *_records("more", 2.0)], ["x265"]
+    )
     shown = {codec: (_cell(rows, codec).text, _cell(rows, codec).tone) for codec in ("same", "less", "more")}
     assert shown == {"same": ("0.0", "none"), "less": ("-50.0", "good"), "more": ("+100.0", "bad")}
     assert _cell(rows, "same", quality=True).text == "0.00"
+
+
+def test_one_encoder_under_two_names_is_one_line_and_never_the_best_against_itself(tmp_path):
+    u02 = 60**0.8
+    records = [
+        *(*_records("x264"), *_records("x264-roi", alpha=1.0), *_records("x264-roi", 1.2, alpha=u02)),
+        *(*_records("x265", 1.5), *_records("x265-roi", 1.5, alpha=1.0), *_records("x265-roi", 1.7, alpha=u02)),
+    ]
+    rows = compare(records, ["x264", "x264-roi"])
+    write(rows, tmp_path, Settings())
+    found = {(r.anchor, r.codec, r.u_alpha, r.anchor_u_alpha): r for r in rows if r.sequence == "mean"}
+    assert found["x264", "x264-roi", 1.0, None].same_as == "x264"  # files of numbers have all rows
+    assert found["x264", "x265-roi", 1.0, None].same_as == "x265"
+    means = [b for b in blocks(rows) if b.sequence == "mean" and not b.quality]
+    assert [b.anchor for b in means] == ["x264", "x264-roi at the same u_alpha"]
+    lines = dict(means[0].lines)
+    assert list(lines) == ["x264-roi, u_alpha 0.2", "x265, x265-roi", "x265-roi, u_alpha 0.2"]
+    assert lines["x264-roi, u_alpha 0.2"][0].best and means[0].reasons == ["x264-roi: the very bits of x264"]
+    assert "| 0.0 |" not in (tmp_path / "bd_rate.md").read_text()
+    (alone,) = {b.anchor: dict(b.lines) for b in blocks(compare(records[:8], ["x264"])) if not b.quality}.values()
+    assert list(alone) == ["x264-roi"]  # nothing else to show
 
 
 def test_bd_quality_stands_beside_bd_rate_with_its_own_reason():
@@ -222,7 +245,8 @@ def test_codec_of_which_every_job_failed_has_a_row_with_the_reason():
 
 
 def test_a_metric_without_any_value_is_no_column_but_a_note_and_rows_with_the_reason(tmp_path):
-    records = [r for c in ("x265", "a", "b") for s in ("1", "2") for r in _records(c, sequence=s)]
+    factors = {"x265": 1.0, "a": 0.9, "b": 0.8}
+    records = [r for c, f in factors.items() for s in ("1", "2") for r in _records(c, f, sequence=s)]
     reason = "lpips_alex.pth is missing; put it into the folder of weights"
     for r in records:
         r.meta["unavailable"] = {"lpips": reason}
@@ -240,6 +264,52 @@ def test_a_metric_without_any_value_is_no_column_but_a_note_and_rows_with_the_re
         del r.metrics["lpips"]
     (block,) = [b for b in blocks(compare(records, ["x265"])) if b.sequence == "mean curve" and not b.quality]
     assert block.metrics[-1] == "lpips" and block.reasons == [f"b, LPIPS: no value: {reason}"]
+
+
+def test_a_column_without_any_number_is_a_line_that_says_why():
+    records = [*_records("x265"), *_records("mine", 0.5), *_records("other", 0.8)]
+    for r in records:
+        r.metrics["kid"] = 0.1 * (r.point["crf"] % 2)  # neither rises nor falls
+    table = {b.sequence: b for b in blocks(compare(records, ["x265"])) if not b.quality}["mean"]
+    assert table.metrics == ["psnr", "psnr_roi"] and table.heads == ["PSNR", "ROI PSNR"]
+    assert [len(cells) for _, cells in table.lines] == [2, 2]
+    assert (
+        all(line.startswith("KID: no number on 1 of 1 sequences (a)") for line in table.reasons[:1]) and table.reasons
+    )
+    for r in records:
+        r.metrics = {"kid": r.metrics["kid"]}
+    (only, *_) = blocks(compare(records, ["x265"]))
+    assert only.metrics == ["kid"]  # else there would be no table
+
+
+def test_missing_weights_are_one_line_that_says_which_file_goes_where():
+    def missing(file):
+        return f"weights file {file} is missing; put it into ~/w, or name its folder by weights_dir or $PVC_WEIGHTS"
+
+    records = [*_records("x265"), *_records("mine", 0.5)]
+    for r in records:
+        r.meta["unavailable"] = {
+            **dict.fromkeys(("lpips", "lpips_roi", "lpips_bg"), missing("alex.pth")),
+            "dists": f"{missing('vgg.pth')}; {missing('dists.pt')}",
+            "vmaf": "weights file of another kind",
+        }
+    said = notes.collect(records, [], [])
+    assert said == [
+        "VMAF: weights file of another kind (a)",
+        "Not measured for want of weights: LPIPS (alex.pth); DISTS (vgg.pth and dists.pt). "
+        "Put them into ~/w, or name their folder by weights_dir or $PVC_WEIGHTS",
+    ]
+
+
+def test_metrics_that_look_through_the_network_of_a_training_loss_are_named():
+    records = [*_records("x265", metrics=("psnr", "lpips")), *_records("mine", 0.5, metrics=("psnr", "feat_vgg16"))]
+    for r in records:
+        r.meta = {"made_by": {"codec": {"loss_networks": ["vgg16"]} if r.codec == "mine" else {}}}
+    assert notes.collect(records, [], []) == [
+        "mine: trained with features of vgg16 in the loss; the same network is behind VGG16 features, which favours "
+        "such codecs; other networks are behind LPIPS"
+    ]
+    assert notes.collect(records[4:], [], [])[0].endswith("; no metric here looks through another")
 
 
 def test_codecs_that_take_maps_are_compared_at_the_same_u_alpha():

@@ -94,7 +94,20 @@ def test_clips_to_report_and_only_in_out(tmp_path, clips):
         (["metrics=[psmr]"], ["psmr", "ms_ssim, psnr"]),
         (["bd.method=cubic"], ["cubic", "pchip"]),
         (["sequences=[three]"], ["three", "one"]),
-        (["no_such_key=1"], ["no_such_key"]),
+        (["no_such_key=1"], ["there is no key no_such_key", "pvc eval --cfg job"]),
+        (["importance=spectral", "importance.nokey=3"], ["there is no key importance.nokey", "--cfg job"]),
+        (
+            ["importance=spectral", "importance.decay=abc"],
+            ["cannot take decay=abc", "importance/spectral.yaml"],
+        ),
+        (["crops={zoom:2}"], ["crops has no setting zoom", "places"]),
+        (["crops={metric:[vmaf]}"], ["crops.metric=vmaf", "lpips"]),
+        (["crops={metric:[lpips]}"], ["crops.metric", "none can be measured", "weights file"]),
+        (["crops={size:4}"], ["crops.size=4"]),
+        (["crops={places:{one:[1]}}"], ["crops.places.one=[1]", "left and top"]),
+        (["crops={places:{three:[1,2]}}"], ["crops.places names three", "one, two"]),
+        (["crops={size:16,places:{one:[50,0]}}"], ["crops.places.one", "leave the 64x48"]),
+        (["optional_codecs=[mine]", "codecs=[x266]"], ["'x266'"]),
         (["experiment=tiny"], ["experiment=tiny", "pvc eval", "model"]),
         (["points={x264:{qp:[1]},x266:{crf:[1]}}"], ["points.x266"]),
         (["points={x264:{preset:[1]}}"], ["points.x264", "preset"]),
@@ -115,6 +128,31 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys
     assert len(errors) == 1 and err.splitlines()[-1] == errors[0] and "Traceback" not in err
     assert all(word in errors[0] for word in words), errors[0]
     assert not (tmp_path / "pvc-eval" / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("optional", "run", "said"),
+    [
+        ("[svtav1,no-such]", {"x264", "svtav1"}, None),
+        ("[no-such]", {"x264"}, "without no-such: there is no such checkpoint; name yours by optional_codecs=[NAME]"),
+        ("[x264]", {"x264"}, None),
+    ],
+)
+def test_optional_codecs_take_part_where_they_are_there(tmp_path, monkeypatch, capsys, clips, optional, run, said):
+    monkeypatch.chdir(tmp_path)
+    overrides = [
+        "codecs=[x264]",
+        f"optional_codecs={optional}",
+        "anchor=null",
+        "crf=[40]",
+        "frames=1",
+        "jobs=1",
+        "out=o",
+    ]
+    monkeypatch.setattr(sys, "argv", ["pvc eval", *_data(clips), *overrides, "metrics=[psnr]"])
+    main()
+    assert {r.codec for r in load_runs(["o"])} == run
+    assert said is None or said in capsys.readouterr().out
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys, clips):
@@ -148,7 +186,7 @@ def unbroken(tmp_path_factory, clips) -> Path:
     return folder / "o"
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_stopped_half_way_goes_on_to_the_same_tables(tmp_path, clips, unbroken, interruptible, how):
     command = _command(*_data(clips), *LONGER, "out=o")
     process = interruptible(command, cwd=tmp_path, env=ENV, stderr=subprocess.PIPE, text=True)
@@ -156,7 +194,8 @@ def test_a_run_stopped_half_way_goes_on_to_the_same_tables(tmp_path, clips, unbr
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(how)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
+    expected = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 128 + signal.SIGTERM}
+    assert process.returncode == expected[how]
     assert how == signal.SIGKILL or "the same command goes on from there" in err
     _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
@@ -284,7 +323,8 @@ def test_a_sweep_goes_on_after_a_run_that_cannot(tmp_path, monkeypatch, capsys, 
     overrides = ["-m", *_data(clips), *SMALL, "jobs=1", "sequences=nine,two", "anchor=null", "out=o"]
     code, err = _main(tmp_path, monkeypatch, capsys, *overrides)
     assert code == 2 and "sequences names nine" in err.splitlines()[-1] and "Traceback" not in err
-    assert [p.parent.name[-3:] for p in (tmp_path / "o").glob("*/results.jsonl")] == ["two"]
+    (run,) = (p.parent for p in (tmp_path / "o").glob("*/results.jsonl"))
+    assert "sequences=two" in run.name and len(run.name) <= 100
 
 
 def test_configuration_can_be_shown_without_running(tmp_path, monkeypatch, capsys):

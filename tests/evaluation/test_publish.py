@@ -76,7 +76,8 @@ def test_report_is_one_file_with_tables_plots_and_frames(run):
         (point,) = [p for p in points if p[4] == f"crf {record.point['crf']:g}"]
         assert point[:3] == pytest.approx([record.bpp, record.kbps, record.metrics["psnr"]], rel=1e-5)
     assert "&lt;b&gt;said&lt;/b&gt; &amp; done" in html
-    assert html.count("<figure>") == 2 * (1 + 1 + 1 + 3)  # sequences x (reference, anchor, baseline, three u_alphas)
+    assert html.count("<figure>") == 2 * (1 + 1 + 1 + 2)  # sequences x (reference, anchor, baseline, u_alphas below 1)
+    assert "<b>base, roi</b>" in html  # the same bits at u_alpha = 1
     for record in records:
         assert f"{record.bits // 8}</td>" in html
 

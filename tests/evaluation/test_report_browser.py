@@ -5,7 +5,7 @@ import pytest
 from pvc.evaluation import evaluate
 from pvc.evaluation.publish import publish
 from pvc.metrics import load_metrics
-from tests.evaluation.browser import find_browser, page
+from tests.browser import find_browser, page
 from tests.evaluation.conftest import BlockCodec, make_sequence
 
 pytestmark = pytest.mark.skipif(
@@ -19,9 +19,8 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     settings = {"gop": 12, "beta": [2e-4, 8e-4, 3.2e-3, 1.28e-2], "u_alpha": [1.0, 0.2]}
     codecs = [BlockCodec("base", False, settings["beta"]), BlockCodec("roi")]
-    records = evaluate(
-        codecs, [make_sequence("a"), make_sequence("b", 1)], load_metrics(["psnr"]), out, settings
-    ).records
+    clips = [make_sequence("a"), make_sequence("b", 1), make_sequence("c", 2, mask=False)]
+    records = evaluate(codecs, clips, load_metrics(["psnr"]), out, settings).records
     publish(records, out, ["base"])
     return records, out
 
@@ -100,3 +99,10 @@ def test_the_difference_of_the_reference_is_no_picture_but_that_of_a_codec_is(re
     figures = report.value("document.querySelectorAll('.scene:not([data-later]) figure').length")
     assert len(sums) == figures - 1 and all(total > 0 for total in sums)
     report.click("[data-mode=decoded]")
+
+
+def test_only_clips_with_a_region_of_interest_offer_its_outline(report):
+    choice, offered = "document.querySelector('[name=scene]')", "document.querySelector('.for-outline').offsetWidth > 0"
+    for place, expected in ((0, True), (2, False), (1, True)):
+        report.value(f"{choice}.selectedIndex = {place}, {choice}.onchange()")
+        assert report.value(offered) is expected

@@ -43,7 +43,7 @@ def nowhere(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def stand_in(tmp_path_factory):
-    """Function: path of a file with random weights of torchvision's network (or U2-Net) called so."""
+    """Function: path of a file with random weights of torchvision's network (or U2-Net, or TASED-Net) called so."""
     folder = tmp_path_factory.mktemp("weights")
     extra = {
         "googlenet": {"init_weights": False},  # with the auxiliary classifiers that the real file holds
@@ -60,6 +60,13 @@ def stand_in(tmp_path_factory):
                     from pvc.importance.u2net import U2Net
 
                     network = U2Net(model)
+                elif model == "tased":
+                    from pvc.importance.tased_net import TasedNet
+
+                    network = TasedNet()
+                    for norm in (m for m in network.modules() if isinstance(m, torch.nn.BatchNorm3d)):
+                        norm.momentum = 1.0
+                    network(torch.rand(1, 3, 32, 64, 64) * 2 - 1)  # its normalisation sees something
                 else:
                     network = torchvision.models.get_model(model, weights=None, **extra.get(model, {}))
             torch.save(network.state_dict(), path)

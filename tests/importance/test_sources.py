@@ -15,8 +15,9 @@ WEIGHTS = {
     "gradient": {"model": "squeezenet1_1"},
     "segmentation": {"model": "lraspp_mobilenet_v3_large", "size": 64},
     "salient_object": {"model": "u2netp", "size": 64},
+    "tased": {"height": 32, "width": 64},
 }
-LOOK_AHEAD = 1  # frames; the most that a source of this folder needs
+LOOK_AHEAD = {"tased": 31}  # frames; of the others one at most
 
 
 @pytest.fixture(params=["annotation", "perlin", "spectral", *WEIGHTS, "several"])
@@ -31,7 +32,9 @@ def source(request, stand_in, tmp_path):
         sources = ["spectral", {"segmentation": {"classes": ["people"], "size": 64, "weights": weights}}]
         return load_source("spectral_people", sources=sources)
     settings = WEIGHTS.get(name, {})
-    return load_source(name, **settings, **({"weights": str(stand_in(settings["model"]))} if settings else {}))
+    return load_source(
+        name, **settings, **({"weights": str(stand_in(settings.get("model", name)))} if settings else {})
+    )
 
 
 def test_every_source_gives_a_map_for_each_frame_and_is_the_same_each_time(source, scene):
@@ -55,7 +58,7 @@ def test_every_source_takes_frames_as_it_needs_them(source, scene):
             yield frame
 
     for done, _ in enumerate(islice(source.maps(feed()), 4), 1):
-        assert taken <= done + LOOK_AHEAD
+        assert taken <= done + LOOK_AHEAD.get(source.name, 1)
 
 
 def test_what_decides_the_maps_is_recorded_without_naming_the_machine(source, tmp_path):
@@ -82,6 +85,7 @@ def test_a_source_without_its_weights_says_which_file_goes_where(nowhere, tmp_pa
         "gradient": "googlenet-1378be20.pth",
         "segmentation": "lraspp_mobilenet_v3_large-d234d4ea.pth",
         "salient_object": "u2netp.pth",
+        "tased": "TASED_updated.pt",
         "spectral_people": "lraspp_mobilenet_v3_large-d234d4ea.pth",
     }.items():
         with pytest.raises(MissingWeights) as error:
@@ -130,6 +134,9 @@ def test_a_file_whose_name_carries_another_hash_is_refused(stand_in, scene, tmp_
         ("segmentation", {"classes": []}, "is empty"),
         ("segmentation", {"size": 8}, "32"),
         ("salient_object", {"model": "u3net"}, "u2net or u2netp"),
+        ("tased", {"height": 100}, "multiple of 32"),
+        ("tased", {"width": "wide"}, "multiple of 32"),
+        ("tased", {"smooth": -1}, "smooth = -1"),
         ("spectral_people", {"combine": "min"}, "max or mean"),
         ("spectral_people", {"sources": []}, "at least one source"),
         ("spectral_people", {"sources": ["nobody"]}, "no importance source is called 'nobody'"),
@@ -147,7 +154,9 @@ def test_settings_that_make_no_sense_are_one_line(name, settings, says):
 
 
 def test_every_config_can_be_named():
-    assert {"spectral", "annotation", "perlin", "gradient", "segmentation", "salient_object"} <= set(source_names())
+    assert {"spectral", "annotation", "perlin", "gradient", "segmentation", "salient_object", "tased"} <= set(
+        source_names()
+    )
 
 
 def test_several_sources_are_combined_and_changed_step_by_step(scene, tmp_path):
@@ -185,7 +194,7 @@ def test_sources_of_different_length_say_so(scene, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_networks_run_on_the_gpu_as_on_the_cpu(name, stand_in, scene):
-    settings = WEIGHTS[name] | {"weights": str(stand_in(WEIGHTS[name]["model"]))}
+    settings = WEIGHTS[name] | {"weights": str(stand_in(WEIGHTS[name].get("model", name)))}
     frames, _ = scene(2)
     cpu, gpu = (list(load_source(name, device, **settings).maps(iter(frames))) for device in ("cpu", "cuda"))
     for a, b in zip(cpu, gpu, strict=True):

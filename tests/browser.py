@@ -1,4 +1,4 @@
-"""A headless Chromium that tests drive by real mouse events, through the pipe of its DevTools protocol."""
+"""A headless Chromium that tests drive by real input events, through the pipe of its DevTools protocol."""
 
 import base64
 import json
@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38}
+KEYS |= {"ArrowRight": 39, "ArrowDown": 40}
+CTRL, SHIFT = 2, 8
 
 
 def find_browser() -> str | None:
@@ -20,7 +23,7 @@ def find_browser() -> str | None:
 
 
 class Page:
-    """One page. ``errors`` is what its scripts failed with."""
+    """One page. ``errors`` is what its scripts failed with, and what its security policy refused."""
 
     def __init__(self, send: int, receive: int):
         self._send, self._receive, self._buffer, self._number = send, receive, b"", 0
@@ -28,7 +31,7 @@ class Page:
         self.errors: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime"):
+        for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -43,6 +46,8 @@ class Page:
             if answer.get("method") == "Runtime.exceptionThrown":
                 details = answer["params"]["exceptionDetails"]
                 self.errors.append(details.get("exception", {}).get("description", details["text"]))
+            if answer.get("method") == "Log.entryAdded" and answer["params"]["entry"]["source"] == "security":
+                self.errors.append(answer["params"]["entry"]["text"])
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -55,12 +60,22 @@ class Page:
         message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)
 
-    def open(self, file: Path, width: int = 1200, height: int = 900) -> None:
-        """Show a file and wait until it is loaded."""
+    def open(self, place: Path | str, width: int = 1200, height: int = 900) -> None:
+        """Show a file, or what a URL names, and wait until it is loaded."""
+        self.resize(width, height)
+        self.call("Page.navigate", url=place if isinstance(place, str) else place.resolve().as_uri())
+        self.until("document.readyState === 'complete' && document.URL !== 'about:blank'")
+
+    def reload(self) -> None:
+        """Load the page again, and wait until it is."""
+        self.value("window.isOld = true")
+        self.call("Page.reload")
+        self.until("!window.isOld && document.readyState === 'complete'")
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **size)
-        self.call("Page.navigate", url=file.resolve().as_uri())
-        self.until("document.readyState === 'complete' && document.URL !== 'about:blank'")
 
     def value(self, expression: str) -> Any:
         """Value of a JavaScript expression; a promise is awaited."""
@@ -85,15 +100,38 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.mouse(kind, x + width / 2, y + height / 2, button="left", clickCount=1)
 
+    def drag(self, points: Sequence[tuple[float, float]]) -> None:
+        """Press the left button at the first point of the window, move over the others, and release it."""
+        self.mouse("mouseMoved", *points[0])
+        self.mouse("mousePressed", *points[0], button="left", buttons=1, clickCount=1)
+        for point in points[1:]:
+            self.mouse("mouseMoved", *point, button="left", buttons=1)
+        self.mouse("mouseReleased", *points[-1], button="left", clickCount=1)
+
+    def touch(self, kind: str, points: Sequence[tuple[float, float]] = ()) -> None:
+        """Fingers: ``touchStart``, ``touchMove`` or ``touchEnd``, with the places of all that are down afterwards."""
+        places = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(points)]
+        self.call("Input.dispatchTouchEvent", type=kind, touchPoints=places)
+
+    def key(self, key: str, modifiers: int = 0, kinds: Sequence[str] = ("keyDown", "keyUp")) -> None:
+        """Press and release a key, by the name that ``KeyboardEvent.key`` has for it."""
+        code = KEYS.get(key) or ord(key.upper()[0])
+        text = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
+        for kind in kinds:
+            said = text if kind == "keyDown" and not modifiers & CTRL else {}
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, modifiers=modifiers, **said
+            )
+
     def box(self, selector: str) -> tuple[float, float, float, float]:
         """x, y, width and height of an element in the window, after it has been scrolled into it."""
         element = f"document.querySelector({json.dumps(selector)})"
         rect = f"(({{x, y, width, height}}) => [x, y, width, height])({element}.getBoundingClientRect())"
         return tuple(self.value(f"{element}.scrollIntoView({{block: 'center', behavior: 'instant'}}), {rect}"))
 
-    def screenshot(self, file: Path) -> None:
-        """A PNG of the whole page."""
-        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
+    def screenshot(self, file: Path, whole: bool = True) -> None:
+        """A PNG of the whole page, or of the part that the window shows."""
+        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
         file.write_bytes(base64.b64decode(data))
 
 
