@@ -31,10 +31,10 @@ from torch import Tensor
 
 from pvc.data.synthetic import Synthetic
 from pvc.entropy import coder
-from pvc.entropy.hyperprior import SCALE_TABLE
+from pvc.entropy.conditional import SCALE_TABLE
 from pvc.entropy.tables import Tables, tables_of
 from pvc.importance import weighted_mask
-from pvc.models import ssf
+from pvc.models import coding
 from pvc.models.checkpoint import load_model
 from pvc.paths import find_checkpoints
 from pvc.video import read_clip, read_map
@@ -83,13 +83,13 @@ def capture(frames: Tensor, q: Tensor | None, beta: float) -> list[list[Part]]:
                 kept[-1].append(Part(symbols.flatten().short(), rows.clamp(min=0), rows < 0, models[tables]))
             super().put(symbols, indexes, tables)
 
-    ssf.Writer, past, previous = Recorder, None, None
+    coding.Writer, past, previous = Recorder, None, None
     for i, frame in enumerate(frames):
         kept.append([])
         x = model.pad(frame[None].float() / 255)
         _, past = model.encode_frame(x, beta, None if q is None else model.pad(q[i : i + 1]), past, previous)
         previous = x
-    ssf.Writer = coder.Writer
+    coding.Writer = coder.Writer
     return kept
 
 
@@ -255,7 +255,7 @@ def share(frames: Tensor, q: Tensor | None, beta: float, threads: int) -> None:
     class Reader(coder.Reader):
         get, finish = timed(coder.Reader.get), timed(coder.Reader.finish)
 
-    ssf.Writer, ssf.Reader = Writer, Reader
+    coding.Writer, coding.Reader = Writer, Reader
     best = {"encode": (float("inf"), 0.0), "decode": (float("inf"), 0.0)}
     for _ in range(3):
         past = previous = there = None
@@ -270,7 +270,7 @@ def share(frames: Tensor, q: Tensor | None, beta: float, threads: int) -> None:
             previous = x
             if i:  # P-frames
                 best = {"encode": min(best["encode"], encode), "decode": min(best["decode"], decode)}
-    ssf.Writer, ssf.Reader = coder.Writer, coder.Reader
+    coding.Writer, coding.Reader = coder.Writer, coder.Reader
     parts = (f"{way} {1e3 * t:.0f} ms, coder {1e3 * c:.1f} ms ({100 * c / t:.1f} %)" for way, (t, c) in best.items())
     print(f"P-frame {x.shape[-1]}x{x.shape[-2]}, {torch.get_num_threads()} threads: {'; '.join(parts)}")
 

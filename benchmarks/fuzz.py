@@ -24,12 +24,14 @@ from pathlib import Path
 
 import torch
 
+from pvc.codecs.cpvc import CpvcCodec
 from pvc.codecs.neural import NeuralCodec
 from pvc.entropy.container import LONGEST_HEADER, PRECISIONS, Frame, Header, parse_header, varint
 from pvc.entropy.reader import Concealment, StreamReader
 from pvc.entropy.writer import StreamWriter
 from pvc.errors import BitstreamError
 from pvc.models.checkpoint import save_model
+from pvc.models.cpvc import CPVC
 from pvc.models.ssf import ScaleSpaceFlow
 
 FRAMES, GOP, HEIGHT, WIDTH = 5, 2, 24, 40
@@ -40,13 +42,14 @@ MODELS = {
     "patch": {"latent": 32, "motion_latent": 8, "hyper": 8, "motion_hint": True, "temporal_context": True},
     "conv": {"latent": 8},
 }
+SIZES = {"channels": 8, "width": 8, "resblocks": 1, "param_blocks": 1, "lstm": 4, "content": 4, "mlp": 8, "unet": [8]}
 
 
 class Material:
     """Two whole streams of each model, to be damaged, and the codecs that read them."""
 
     def __init__(self, folder: Path):
-        self.codecs: list[NeuralCodec] = []
+        self.codecs: list[NeuralCodec | CpvcCodec] = []
         self.streams: list[list[bytes]] = []
         for name, shape in MODELS.items():
             torch.manual_seed(0)
@@ -56,10 +59,15 @@ class Material:
                     if p.requires_grad and not p.any():
                         p.normal_(std=0.1)
             save_model(model, folder / f"{name}.safetensors")
-            codec = NeuralCodec(folder / f"{name}.safetensors", gop=GOP)
-            clips = [torch.randint(0, 256, (FRAMES, 3, HEIGHT, WIDTH)).byte() for _ in range(2)]
-            self.codecs.append(codec)
-            self.streams.append([codec.encode(clip, {"beta": b}) for clip, b in zip(clips, (2e-4, 4e-3))])
+            self._add(NeuralCodec(folder / f"{name}.safetensors", gop=GOP), {"beta": 2e-4}, {"beta": 4e-3})
+        torch.manual_seed(0)
+        save_model(CPVC(**SIZES, qps=[20, 40], base="x264-cpvc").eval(), folder / "cpvc.safetensors")
+        self._add(CpvcCodec(folder / "cpvc.safetensors", gop=GOP), {"qp": 20}, {"qp": 40})
+
+    def _add(self, codec: NeuralCodec | CpvcCodec, *points: dict[str, float]) -> None:
+        clips = [torch.randint(0, 256, (FRAMES, 3, HEIGHT, WIDTH)).byte() for _ in points]
+        self.codecs.append(codec)
+        self.streams.append([codec.encode(clip, point) for clip, point in zip(clips, points)])
 
 
 # -- ways to damage: (rng, a stream, another of the same model) -> bytes -----------------------------------------------
@@ -227,11 +235,11 @@ class _Pipe(BytesIO):
         return super().read1(min(count, 100))
 
 
-def _decode(codec: NeuralCodec, source: bytes | BytesIO, **how: object) -> Iterator[torch.Tensor]:
+def _decode(codec: NeuralCodec | CpvcCodec, source: bytes | BytesIO, **how: object) -> Iterator[torch.Tensor]:
     return codec.decode_frames(StreamReader(source, MAX_PIXELS), **how)
 
 
-READINGS: dict[str, Callable[[NeuralCodec, bytes], Iterator]] = {
+READINGS: dict[str, Callable[[NeuralCodec | CpvcCodec, bytes], Iterator]] = {
     "decode": lambda codec, data: _decode(codec, data),
     "decode a pipe": lambda codec, data: _decode(codec, _Pipe(data)),
     "conceal": lambda codec, data: _decode(codec, data, conceal=Concealment()),

@@ -78,7 +78,7 @@ class AvCodec(ClipCoding):
         self._options = {k: str(v).format(gop=gop) for k, v in options.items()} | {"threads": str(threads)}
         frames = {"pix_fmt": "yuv420p", "colorspace": COLORSPACE_NAMES[matrix], "full_range": full_range}
         command = encoder_arguments(
-            self.encoder, self._options | {"crf": "{CRF}"}, self.format, **frames, bitstream_filter=self._without_sei
+            self.encoder, self._options | {"crf": "{CRF}"}, self.format, **frames, bitstream_filter=self.without_sei
         )
         self.meta: dict[str, Any] = {
             "encoder": self.encoder,
@@ -100,7 +100,7 @@ class AvCodec(ClipCoding):
                 )
 
     @property
-    def _without_sei(self) -> str:
+    def without_sei(self) -> str:
         """The bitstream filter that takes SEI units away."""
         return f"filter_units=remove_types={self.sei_units}"
 
@@ -194,7 +194,7 @@ class AvCodec(ClipCoding):
         """The stream of the pictures, without SEI."""
         with self._refusing(options, size):
             context = self._open(options, fps, size)
-            without_sei = BitStreamFilterContext(f"filter_units=remove_types={self.sei_units}", context.codec)
+            without_sei = BitStreamFilterContext(self.without_sei, context.codec)
         for t, picture in enumerate(pictures):
             with self._refusing(options, size):
                 coded = _code(self._frame(picture, t, context), context, without_sei)
@@ -213,14 +213,20 @@ class AvCodec(ClipCoding):
             raise VideoError(f"{self.encoder} refuses to code {size[1]}x{size[0]} at {rate}: {error}") from error
 
     def _open(self, options: Mapping[str, str], fps: Fraction, size: tuple[int, int]) -> av.VideoCodecContext:
-        height, width = size
         context = av.CodecContext.create(self.encoder, "w")
+        self.configure(context, options, fps, size)
+        return context
+
+    def configure(
+        self, context: av.VideoCodecContext, options: Mapping[str, str], fps: Fraction, size: tuple[int, int]
+    ) -> None:
+        """Make ``context``, not yet open, code frames of ``size`` (H, W) with these encoder options."""
+        height, width = size
         context.width, context.height, context.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         context.framerate, context.time_base = fps, 1 / fps
         context.colorspace = COLORSPACE[self.matrix or default_matrix(height)]
         context.color_range = 2 if self.full_range else 1
         context.options = repeatable(self.encoder, options)
-        return context
 
     def _frame(self, picture: "_Picture", t: int, context: av.VideoCodecContext) -> av.VideoFrame:
         """The picture as the encoder takes it: tagged, with its offsets."""

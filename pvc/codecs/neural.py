@@ -1,6 +1,5 @@
 """Trained models as codecs: real bytes out, frames decoded from bytes."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -30,10 +29,8 @@ from pvc.errors import BitstreamError, CheckpointError, ConfigError
 from pvc.importance import u_from_alpha
 from pvc.models.checkpoint import fingerprint, load_model
 from pvc.models.ssf import ScaleSpaceFlow
+from pvc.paths import checkpoint_name, common_name
 from pvc.video import default_matrix
-
-# The rate at the end of a single-rate checkpoint's name: -1e-4, -1.6e-3, -0.001.
-_RATE = re.compile(r"-\d[\d.]*(e-?\d+)?$")
 
 # Bytes of a stream's end for each key frame, and beside them (pvc.entropy.writer): what rate control reckons with.
 KEY_BYTES, END_BYTES = 3, 12
@@ -63,10 +60,10 @@ class NeuralCodec(ClipCoding):
         if precision not in PRECISIONS:
             raise ConfigError(f"precision={precision} is not known; give {' or '.join(PRECISIONS)}")
         self.device, self.gop, self.precision = torch.device(device), gop, precision
-        models = [load_model(p, device) for p in paths]
+        models = [load_model(p, device, ScaleSpaceFlow) for p in paths]
         if len(models) > 1 and any(m.multirate for m in models):
             raise ConfigError(f"{', '.join(p.stem for p in paths)}: only single-rate checkpoints can form one codec")
-        self.name = _name(paths[0]) if len(paths) == 1 else _RATE.sub("", paths[0].stem)
+        self.name = checkpoint_name(paths[0]) if len(paths) == 1 else common_name(paths[0])
         self.supports_importance = models[0].roi
         self._models = {fingerprint(m): m for m in models}
         self._by_beta = None if models[0].multirate else {beta_to_code(m.beta): m for m in models}
@@ -242,11 +239,6 @@ def _reload(
         raise CheckpointError(f"{files} changed while the evaluation was running; evaluate a copy of it")
     codec.name, codec.meta = name, meta
     return codec
-
-
-def _name(path: Path) -> str:
-    """What a checkpoint is called: its file name, or its run's where the file is a run's `model.safetensors`."""
-    return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
 def _short(beta: float) -> str:

@@ -1,8 +1,9 @@
 """Codecs by name: a file in ``configs/codec``, or a checkpoint."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -13,10 +14,22 @@ from pvc.errors import CheckpointError, ConfigError, PvcError
 from pvc.paths import config_dir, find_checkpoints
 from pvc.versions import versions
 
+if TYPE_CHECKING:
+    from pvc.codecs.cpvc import CpvcCodec
+    from pvc.codecs.neural import NeuralCodec
+
 
 def codec_names() -> list[str]:
     """Names of the codecs that need no checkpoint: the files of ``configs/codec``."""
     return sorted(p.stem for p in (config_dir() / "codec").glob("*.yaml"))
+
+
+def is_codec(name: str) -> bool:
+    """Whether there is a codec or a checkpoint called so."""
+    try:
+        return name in codec_names() or bool(find_checkpoints(name))
+    except CheckpointError:
+        return False
 
 
 def load_codec(name: str, gop: int = 12, device: str = "cpu", weights_dir: str | None = None) -> Codec:
@@ -40,14 +53,47 @@ def load_codec(name: str, gop: int = 12, device: str = "cpu", weights_dir: str |
         checkpoints = find_checkpoints(name)
     except CheckpointError as error:
         raise ConfigError(f"no codec is called {name!r} (codecs: {', '.join(codec_names())}), and {error}") from None
-    from pvc.codecs.neural import NeuralCodec  # only here: anchors alone need no model code
-
     _check_device(device)
-    codec = NeuralCodec(checkpoints, device=device, gop=gop)
+    codec = load_trained(checkpoints, device=device, gop=gop)
     hashes = {path.stem: _sha256(path) for path in checkpoints}
     settings = {"gop": gop, "device": device, "libraries": versions("torch"), "checkpoints": hashes}
-    codec.meta = {**getattr(codec, "meta", {}), **settings}
+    codec.meta = {**getattr(codec, "meta", {}), **settings, **_loss_networks(checkpoints)}
     return codec
+
+
+def _loss_networks(checkpoints: Sequence[Path]) -> dict[str, list[str]]:
+    """Whose features the training loss compared, as ``loss_networks``: metrics of the same ones favour the codec."""
+    from pvc.models.checkpoint import read_model_info
+
+    found = set()
+    for path in checkpoints:
+        loss = read_model_info(path)["meta"].get("config", {}).get("loss", {})
+        if loss.get("weights", {}).get("perceptual"):
+            found.add(loss["perceptual"]["features"]["backbone"])
+    return {"loss_networks": sorted(found)} if found else {}
+
+
+def load_trained(
+    checkpoints: Sequence[Path], device: str, gop: int, precision: str = "float32", base: str | None = None
+) -> "NeuralCodec | CpvcCodec":
+    """The codec of one or more checkpoints, by the kind of model that they hold.
+
+    Args:
+        base: see :class:`pvc.codecs.cpvc.CpvcCodec`; other models have no base codec.
+
+    Raises:
+        CheckpointError: one cannot be loaded, or is of another kind than the first.
+        ConfigError: a value is out of range, or does not fit the model.
+    """
+    from pvc.codecs.cpvc import CpvcCodec  # only here: anchors alone need no model code
+    from pvc.codecs.neural import NeuralCodec
+    from pvc.models.checkpoint import read_model_info
+
+    if read_model_info(checkpoints[0])["model"] == "cpvc":
+        return CpvcCodec(checkpoints, device, gop, precision, base)
+    if base is not None:
+        raise ConfigError(f"{checkpoints[0].stem} has no base codec; leave out {base}")
+    return NeuralCodec(checkpoints, device, gop, precision)
 
 
 def _check_device(device: str) -> None:

@@ -13,10 +13,11 @@ from pvc.errors import BitstreamError, ConfigError
 
 MAGIC = b"\x89PVC"
 VERSION = 2
-LONGEST_HEADER, LONGEST_HEAD = 512, 16  # bytes, no less than either can take
+LONGEST_HEADER, LONGEST_HEAD = 600, 16  # bytes, no less than either can take
 _MATRICES = ("bt601", "bt709", "bt2020")  # by the lowest two bits of the byte of options
 _FULL_RANGE = 4  # its next bit
 PRECISIONS = ("float32", "bfloat16")  # by its bit 3
+_LAYERED = 16  # its bit 4: the name of a base codec follows
 _MAX_SIDE, _MAX_GOP, _MAX_32 = 65535, 65535, 2**32 - 1
 
 
@@ -31,6 +32,8 @@ class Header:
         frames: how many there are; None where the encoder did not know yet (the end of the stream says it).
         matrix, full_range: of the source, as in :class:`pvc.video.VideoInfo`; decoded frames are RGB.
         precision: in which the transforms computed; another would give the decoder slightly other pictures.
+        base: name of the codec whose streams, one for each group of pictures, lie in the key frames' data; "" for none.
+            With one, the rate parameter of a frame is the base codec's QP.
     """
 
     model: str
@@ -43,6 +46,7 @@ class Header:
     matrix: str = "bt709"
     full_range: bool = False
     precision: str = "float32"
+    base: str = ""
 
     def pack(self) -> bytes:
         """The header's bytes, with a 32-bit checksum at the end.
@@ -52,11 +56,12 @@ class Header:
         """
         fps = Fraction(self.fps)
         self._check(fps, ConfigError)
-        name = self.model.encode()[:255]
+        names = [name.encode()[:255] for name in (self.model, self.base)[: 1 + bool(self.base)]]
         numbers = (self.width, self.height, fps.numerator, fps.denominator, self.gop, self.frames or 0)
         options = _MATRICES.index(self.matrix) | _FULL_RANGE * self.full_range | PRECISIONS.index(self.precision) << 3
+        options |= _LAYERED * bool(self.base)
         body = MAGIC + bytes([VERSION]) + bytes.fromhex(self.fingerprint) + b"".join(map(varint, numbers))
-        body += bytes([options, len(name)]) + name
+        body += bytes([options]) + b"".join(bytes([len(name)]) + name for name in names)
         return body + struct.pack("<I", crc32(body))
 
     def _check(self, fps: Fraction, error: type[Exception]) -> None:
@@ -91,18 +96,21 @@ def parse_header(data: bytes) -> tuple[Header, int]:
             numbers.append(number)
     except ValueError:
         raise BitstreamError("the stream's header is damaged; nothing of it can be decoded") from None
-    options, end = data[at], at + 2 + data[at + 1]
+    options, end, names = data[at], at + 1, []
+    for _ in range(2 if options & _LAYERED else 1):
+        start, end = end + 1, end + 1 + data[end]
+        name = data[start:end].decode(errors="replace")
+        names.append("".join(c if c.isprintable() else "?" for c in name))  # it is shown in terminals
     if len(data) < end + 4:
         raise IndexError
     if data[end : end + 4] != struct.pack("<I", crc32(data[:end])):
         raise BitstreamError("the stream's header is damaged (checksum); nothing of it can be decoded")
     width, height, numerator, denominator, gop, frames = numbers
-    if not denominator or options & 3 == 3 or options > 15:
+    if not denominator or options & 3 == 3 or options > 31 or (len(names) == 2 and not names[1]):
         raise BitstreamError("the stream's header has a frame rate or options that there are not; was it made by pvc?")
     fps = Fraction(numerator, denominator)
-    name = data[at + 2 : end].decode(errors="replace")
     header = Header(
-        model="".join(c if c.isprintable() else "?" for c in name),  # it is shown in terminals
+        model=names[0],
         fingerprint=data[5:13].hex(),
         width=width,
         height=height,
@@ -111,7 +119,8 @@ def parse_header(data: bytes) -> tuple[Header, int]:
         frames=frames or None,
         matrix=_MATRICES[options & 3],
         full_range=bool(options & _FULL_RANGE),
-        precision=PRECISIONS[options >> 3],
+        precision=PRECISIONS[options >> 3 & 1],
+        base="".join(names[1:]),
     )
     header._check(fps, BitstreamError)
     return header, end + 4

@@ -37,6 +37,14 @@ class BoundedReLU(nn.Module):
         return x.clamp(0, 255)
 
 
+class Residual(Conditioned):
+    """Adds what comes out of its layers to what goes in."""
+
+    def forward(self, x: Tensor, e: Tensor | None = None) -> Tensor:
+        """``x`` [N, C, H, W] -> same shape."""
+        return x + super().forward(x, e)
+
+
 @dataclass(frozen=True)
 class _Packed:
     """A convolution in whole numbers: ``weight`` [taps * C, out] (transposed ones: [C, out * taps]), ``bias`` [out].
@@ -164,34 +172,41 @@ def _shuffle(x: Tensor, r: int) -> Tensor:
     return x.view(n, h, w, c // r**2, r, r).permute(0, 1, 4, 2, 5, 3).reshape(n, h * r, w * r, -1)
 
 
+def _through(layers: Conditioned, x: Tensor, e: Tensor | None) -> Tensor:
+    """Activations [N, H, W, C] through ``layers``; what the last convolution gives is not rounded."""
+    for i, layer in enumerate(layers):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups == 1 and layer.dilation == (1, 1):
+            packed = _pack(layer)
+            x = _with_room(x, packed.gain, packed.bias)
+            packed = packed.single if x.dtype == torch.float32 else packed
+            apply = _deconv if isinstance(layer, nn.ConvTranspose2d) else _conv
+            x = apply(layer, x, packed) * packed.step
+            x = x if i == len(layers) - 1 else _activation(x)
+        elif isinstance(layer, Residual):
+            x = _activation(x.double() + _through(layer, x, e).double())
+        elif isinstance(layer, BetaCondition):
+            x = _condition(layer, x, e)
+        elif isinstance(layer, nn.ReLU):
+            x = x.clamp(min=0)
+        elif isinstance(layer, BoundedReLU):
+            x = x.clamp(0, 255 * _UNIT)
+        elif isinstance(layer, nn.PixelShuffle):
+            x = _shuffle(x, layer.upscale_factor)
+        else:
+            raise TypeError(f"{type(layer).__name__} cannot be evaluated exactly")
+    return x
+
+
 @torch.no_grad()
 def run(layers: Conditioned, x: Tensor, e: Tensor | None = None) -> Tensor:
     """Evaluate ``layers`` on ``x`` [N, C, H, W] exactly; ``e`` [N, 4] float64 from ``embed_beta``.
 
-    Knows convolutions without groups or dilation, transposed ones too, ReLU, :class:`BoundedReLU`, PixelShuffle and
-    :class:`BetaCondition`; anything else is a ``TypeError``, because it would not be exact. Returns float64; what the
-    last convolution gives is not rounded.
+    Knows convolutions without groups or dilation, transposed ones too, ReLU, :class:`BoundedReLU`, PixelShuffle,
+    :class:`Residual` and :class:`BetaCondition`; anything else is a ``TypeError``, because it would not be exact.
+    Returns float64; what the last convolution gives is not rounded.
     """
     if not len(layers):
         return x.double()
     with torch.autocast(x.device.type, enabled=False):
         x = _activation(x.detach().permute(0, 2, 3, 1).double() * _UNIT).contiguous()
-        for i, layer in enumerate(layers):
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups == 1 and layer.dilation == (1, 1):
-                packed = _pack(layer)
-                x = _with_room(x, packed.gain, packed.bias)
-                packed = packed.single if x.dtype == torch.float32 else packed
-                apply = _deconv if isinstance(layer, nn.ConvTranspose2d) else _conv
-                x = apply(layer, x, packed) * packed.step
-                x = x if i == len(layers) - 1 else _activation(x)
-            elif isinstance(layer, BetaCondition):
-                x = _condition(layer, x, e)
-            elif isinstance(layer, nn.ReLU):
-                x = x.clamp(min=0)
-            elif isinstance(layer, BoundedReLU):
-                x = x.clamp(0, 255 * _UNIT)
-            elif isinstance(layer, nn.PixelShuffle):
-                x = _shuffle(x, layer.upscale_factor)
-            else:
-                raise TypeError(f"{type(layer).__name__} cannot be evaluated exactly")
-        return x.double().permute(0, 3, 1, 2) / _UNIT
+        return _through(layers, x, e).double().permute(0, 3, 1, 2) / _UNIT

@@ -1,36 +1,21 @@
 """Mean and scale hyperprior (Minnen et al., NeurIPS 2018) with table indices that are computed exactly."""
 
-import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
-from compressai.ops import LowerBound, quantize_ste
-from torch import Tensor, nn
+from compressai.ops import quantize_ste
+from torch import Tensor
 
 from pvc.entropy import exact
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.condition import Conditioned
+from pvc.entropy.conditional import SYMBOL_LIMIT, Conditional
 from pvc.entropy.quantise import DeadZone
-from pvc.entropy.skip import FLAG, is_certain, skipped
 from pvc.entropy.tables import tables_of
 
-# 64 standard deviations, even in the logarithm, as in CompressAI.
-SCALE_MIN, SCALE_MAX, SCALE_LEVELS = 0.11, 256.0, 64
-LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
-SCALE_TABLE = [SCALE_MIN * math.exp(LOG_STEP * i) for i in range(SCALE_LEVELS)]
-# Where one of them is nearer than the next. Rounded, so that they do not hang on the last bit of a library's logarithm.
-SCALE_EDGES = [round(math.sqrt(a * b) * 2**20) / 2**20 for a, b in pairwise(SCALE_TABLE)]
-# Largest magnitude of a symbol: what an escape can hold.
-SYMBOL_LIMIT = 2**15 - 1
 # Magnitude up to which the symbols of the frame before tell the scale something.
 CONTEXT_LIMIT = 15
-
-
-def scale_to_level(scale: Tensor) -> Tensor:
-    """Standard deviation -> position in the table, a real number."""
-    return torch.log(scale / SCALE_MIN) / LOG_STEP
 
 
 class FactorizedPrior(EntropyBottleneck):
@@ -59,7 +44,7 @@ class Context:
     latent: Tensor | None = None
 
 
-class Hyperprior(nn.Module):
+class Hyperprior(Conditional):
     """Codes a latent y [N, M, h, w] with the help of z [N, Z, h/s, w/s].
 
     Args:
@@ -90,23 +75,16 @@ class Hyperprior(nn.Module):
         scale_head: Conditioned | None = None,
         context_mean: Conditioned | None = None,
     ):
-        super().__init__()
+        super().__init__(log_scale=log_scale, dead_zone=dead_zone, density=density)
         self.encoder, self.mean, self.scale = encoder, mean, scale
         self.context_scale, self.scale_head = context_scale, scale_head or Conditioned()
         self.context_mean = context_mean
-        self.latent, self.hyper, self.log_scale = latent, hyper, log_scale
-        self.dead_zone = dead_zone
-        self.bound = LowerBound(0.0 if log_scale else SCALE_MIN)
+        self.latent, self.hyper = latent, hyper
         self.factorized = FactorizedPrior(hyper)
-        self.conditional = density(None)
 
     def _hyper_latent(self, y: Tensor, q: Tensor | None, e: Tensor | None) -> Tensor:
         """z from y, or from what the dead zone leaves of y, so that z knows where the zeros are."""
         return self.encoder(y if self.dead_zone is None else self.dead_zone.leave(y, q), e)
-
-    def _quantise(self, v: Tensor, q: Tensor | None, std: Tensor) -> Tensor:
-        """Symbols of ``v`` = y - mean."""
-        return quantize_ste(v) if self.dead_zone is None else self.dead_zone(v, q, std)
 
     def _mean(self, z_hat: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
         mean = self.mean(z_hat, e)
@@ -117,12 +95,6 @@ class Hyperprior(nn.Module):
         if self.context_scale is not None:
             out = out + self.context_scale(context.symbols.abs().clamp(max=CONTEXT_LIMIT), e)
         return self.scale_head(out, e)
-
-    def _level_to_scale(self, level: Tensor) -> Tensor:
-        level = self.bound(level)
-        if self.log_scale and not self.training:
-            level = torch.round(level)  # the density that the coder's table holds
-        return SCALE_MIN * torch.exp(LOG_STEP * level.clamp(max=SCALE_LEVELS - 1)) if self.log_scale else level
 
     def forward(
         self, y: Tensor, q: Tensor | None = None, e: Tensor | None = None, context: Context | None = None
@@ -137,23 +109,9 @@ class Hyperprior(nn.Module):
         medians = self._medians()
         z_hat = quantize_ste(z - medians) + medians
         mean, level = self._mean(z_hat, e, context), self._level(z_hat, e, context)
-        std = self._level_to_scale(level)
-        symbols = self._quantise(y - mean, q, std)
-        noise = self.training and self.dead_zone is None
-        coded = y - mean + torch.empty_like(y).uniform_(-0.5, 0.5) if noise else symbols
-        likelihood = self.conditional.likelihood_lower_bound(self.conditional._likelihood(coded, std))
-        if not self.training:
-            likelihood = likelihood.maximum(self._rarest(symbols.abs(), std))
-        if self.log_scale and not self.training:
-            skip, _ = skipped(level, symbols)
-            symbols, likelihood = symbols.masked_fill(skip, 0), likelihood.masked_fill(skip, 1)
+        symbols, _, likelihood = self.estimate(y, mean, level, q)
         bits = -(torch.log2(likelihood).flatten(1).sum(1) + torch.log2(z_likelihood).flatten(1).sum(1))
         return symbols + mean, symbols, bits
-
-    def _rarest(self, magnitude: Tensor, std: Tensor) -> Tensor:
-        """What the coder spends at most, as a probability: 16 bits in a table, and 4 + log2 |symbol| more beyond it."""
-        edge = torch.ceil(-self.conditional._standardized_quantile(self.conditional.tail_mass / 2) * std)
-        return torch.where(magnitude <= edge, 2.0**-16, 2.0**-20 / magnitude.clamp(min=1))
 
     def _medians(self) -> Tensor:
         return self.factorized.quantiles[:, 0, 1].detach()[None, :, None, None]
@@ -161,7 +119,7 @@ class Hyperprior(nn.Module):
     def update(self) -> None:
         """Compute the coder's tables from the trained densities; they are stored with the weights."""
         self.factorized.update(force=True, update_quantiles=True)
-        self.conditional.update_scale_table(SCALE_TABLE, force=True)
+        super().update()
 
     def _predicted(self, z_symbols: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
         """Mean [1, M, h, w] from the symbols of z."""
@@ -177,11 +135,7 @@ class Hyperprior(nn.Module):
         level = exact.run(self.scale, exact_z, e)
         if self.context_scale is not None:
             level = level + exact.run(self.context_scale, context.symbols.double().abs().clamp(max=CONTEXT_LIMIT), e)
-        level = exact.run(self.scale_head, level, e)
-        if not self.log_scale:
-            edges = torch.tensor(SCALE_EDGES, dtype=torch.float64, device=level.device)
-            level = torch.bucketize(level.contiguous(), edges)
-        return torch.round(level).clamp(max=SCALE_LEVELS - 1)
+        return self.whole_level(exact.run(self.scale_head, level, e))
 
     def _z_indexes(self, shape: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
         return torch.arange(self.hyper, dtype=torch.int16, device=device).view(1, -1, 1, 1).expand(1, -1, *shape)
@@ -194,14 +148,7 @@ class Hyperprior(nn.Module):
         z_symbols = torch.round(z - self._medians()).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
         mean, level = self._predicted(z_symbols, e, context), self._table_level(z_symbols, e, context)
         writer.put(z_symbols, self._z_indexes(z.shape[-2:], z.device), tables_of(self.factorized))
-        std = self._level_to_scale(level.to(mean.dtype)) if self.log_scale else None
-        symbols = self._quantise(y - mean, q, std).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-        indexes = level.clamp(min=0)
-        if self.log_scale:
-            skip, flag = skipped(level, symbols)
-            writer.put(flag, torch.zeros_like(flag, dtype=torch.int16), FLAG)
-            symbols, indexes = symbols.masked_fill(skip, 0), indexes.masked_fill(skip, -1)
-        writer.put(symbols, indexes, tables_of(self.conditional))
+        symbols = self.put(y, mean, level, q, writer)
         return symbols + mean, symbols
 
     def decompress(
@@ -222,7 +169,4 @@ class Hyperprior(nn.Module):
         medians = self._medians()
         z_symbols = reader.get(self._z_indexes(hyper_shape), tables_of(self.factorized)).to(medians.device)
         level = self._table_level(z_symbols, e, context)
-        indexes = level.clamp(min=0)
-        if self.log_scale and not reader.get(torch.zeros(1), FLAG).item():
-            indexes = indexes.masked_fill(is_certain(level), -1)
-        return z_symbols, reader.get(indexes, tables_of(self.conditional)).to(medians)
+        return z_symbols, self.get(level, reader).to(medians)

@@ -87,7 +87,8 @@ class StreamReader:
         self._seed = checksum_of(self._window.peek(self._start))
         self._window.skip(self._start)
         # However they are coded, the symbols of a frame take less; a damaged length may say anything.
-        self._longest = min((1 << 16) + 16 * width * height, _MAX_DATA)
+        held = self.header.gop if self.header.base else 1  # a key frame also has its group of pictures' base layer
+        self._longest = min((1 << 16) + 16 * width * height * held, _MAX_DATA)
         self._crc: int | None = None  # of the group of pictures so far; None where none has begun
         self._beta = 0
         self.count = self.header.frames

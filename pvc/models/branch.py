@@ -9,8 +9,9 @@ from compressai.models.utils import conv, deconv
 from torch import Tensor, nn
 
 from pvc.entropy.condition import BETA_MAX, BETA_MIN, BINS, BetaCondition, Conditioned
+from pvc.entropy.conditional import scale_to_level
 from pvc.entropy.exact import BoundedReLU
-from pvc.entropy.hyperprior import Hyperprior, scale_to_level
+from pvc.entropy.hyperprior import Hyperprior
 from pvc.entropy.laplace import LaplaceConditional
 from pvc.entropy.quantise import DeadZone
 from pvc.models.conv import ConvDecoder, ConvEncoder, stack

@@ -11,12 +11,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pvc.errors import CheckpointError
+from pvc.models.cpvc import CPVC
 from pvc.models.ssf import ScaleSpaceFlow
 
+Model = ScaleSpaceFlow | CPVC
+
+# What a checkpoint calls its class; those without a word are of the first one.
+_KINDS: dict[str, type[Model]] = {"ssf": ScaleSpaceFlow, "cpvc": CPVC}
 _TABLES = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
 
 
-def save_model(model: ScaleSpaceFlow, path: str | Path, meta: dict | None = None) -> None:
+def save_model(model: Model, path: str | Path, meta: dict | None = None) -> None:
     """Write ``model`` in half precision with its coder tables; ``meta`` (steps, data, commit ...) is kept beside them.
 
     The weights are rounded first, in place, and the tables computed from the rounded ones, so that the model that is
@@ -32,12 +37,14 @@ def save_model(model: ScaleSpaceFlow, path: str | Path, meta: dict | None = None
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     state = {k: v.half() if k in learnt else v for k, v in state.items()}
     partial = path.with_name(path.name + ".partial")
-    save_file(state, partial, metadata={"config": json.dumps(model.config), "meta": json.dumps(meta or {})})
+    (kind,) = (name for name, made in _KINDS.items() if isinstance(model, made))
+    about = {"model": kind, "config": json.dumps(model.config), "meta": json.dumps(meta or {})}
+    save_file(state, partial, metadata=about)
     os.replace(partial, path)
 
 
 def read_model_info(path: str | Path) -> dict:
-    """``{"config": ..., "meta": ...}`` of a checkpoint, without reading its weights.
+    """``{"model": "ssf" or "cpvc", "config": ..., "meta": ...}`` of a checkpoint, without reading its weights.
 
     Raises:
         CheckpointError: no such file, or not a pvc checkpoint.
@@ -49,7 +56,14 @@ def read_model_info(path: str | Path) -> dict:
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}") from None
     if "config" not in metadata:
         raise CheckpointError(f"{path} has no pvc architecture in it; give a file that `pvc train` has written")
-    return {"config": json.loads(metadata["config"]), "meta": json.loads(metadata.get("meta", "{}"))}
+    kind = metadata.get("model", "ssf")
+    if kind not in _KINDS:
+        raise CheckpointError(f"{path} holds a model of kind {kind!r}, which this pvc does not know; update pvc")
+    return {
+        "model": kind,
+        "config": json.loads(metadata["config"]),
+        "meta": json.loads(metadata.get("meta", "{}")),
+    }
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
@@ -61,15 +75,22 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}") from None
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> ScaleSpaceFlow:
+def load_model(path: str | Path, device: str | torch.device = "cpu", kind: type[Model] | None = None) -> Model:
     """The model of a checkpoint, ready to code, in evaluation mode.
 
+    Args:
+        kind: class that it must have; None: any.
+
     Raises:
-        CheckpointError: no such file, not a pvc checkpoint, or weights that do not fit its architecture.
+        CheckpointError: no such file, not a pvc checkpoint, of another kind, or weights that do not fit its
+            architecture.
     """
     info = read_model_info(path)
+    made = _KINDS[info["model"]]
+    if kind not in (None, made):
+        raise CheckpointError(f"{path} is a {info['model']} model; this needs {kind.__name__}")
     try:
-        model = ScaleSpaceFlow(**info["config"])
+        model = made(**info["config"])
         state = load_state(path)
         for name, module in model.named_modules():  # tables have no fixed size: make room for those in the file
             for table in _TABLES:
@@ -82,7 +103,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> ScaleSpa
     return model.to(device, memory_format=torch.channels_last).eval()
 
 
-def fingerprint(model: ScaleSpaceFlow) -> str:
+def fingerprint(model: Model) -> str:
     """Hash of architecture, weights and tables, 16 hexadecimal digits; two models with the same one decode alike."""
     digest = hashlib.sha256(json.dumps(model.config, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):

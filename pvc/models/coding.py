@@ -65,7 +65,7 @@ class FrameCoding:
                 return branch.prior.compress(y, latent_q, condition.e, context, writer)
 
         condition = self._condition(beta, q if q is not None or not self.roi else torch.ones_like(x[:, :1]), x.device)
-        with _computing(x.device, precision):
+        with computing(x.device, precision):
             if past is None:
                 past = self.code_intra(x, condition, write)[1]
             else:
@@ -128,13 +128,13 @@ class FrameCoding:
                 return branch.prior.restore(*symbols[name], condition.e, context), symbols[name][1]
 
         condition = self._condition(beta, None, self._device())
-        with _computing(self._device(), precision):
+        with computing(self._device(), precision):
             if past is None:
                 return self.code_intra(None, condition, restore)[1]
             return self.code_inter(None, past, None, condition, restore)[1]
 
 
-def _computing(device: torch.device, precision: torch.dtype):
+def computing(device: torch.device, precision: torch.dtype):
     """Transforms in ``precision``, whatever autocast is in force outside."""
     full = precision == torch.float32
     return torch.autocast(device.type, torch.bfloat16 if full else precision, enabled=not full)

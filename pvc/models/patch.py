@@ -20,24 +20,25 @@ OPPONENT = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64
 OPPONENT = OPPONENT / OPPONENT.norm(dim=1, keepdim=True)
 
 
-def dct_frequencies(count: int) -> list[tuple[int, int]]:
-    """The ``count`` lowest (vertical, horizontal) frequencies of the 16x16 DCT, by radius."""
-    grid = [(v, u) for v in range(BLOCK) for u in range(BLOCK)]
+def dct_frequencies(count: int, block: int = BLOCK) -> list[tuple[int, int]]:
+    """The ``count`` lowest (vertical, horizontal) frequencies of the DCT of ``block`` x ``block``, by radius."""
+    grid = [(v, u) for v in range(block) for u in range(block)]
     return sorted(grid, key=lambda f: (f[0] ** 2 + f[1] ** 2, f))[:count]
 
 
-def dct_basis(count: int) -> Tensor:
-    """Orthonormal 16x16 DCT-II functions [count, 16, 16] of :func:`dct_frequencies`."""
-    n = torch.arange(BLOCK, dtype=torch.float64)
-    rows = torch.stack([torch.cos(math.pi * (n + 0.5) * k / BLOCK) * math.sqrt(2 / BLOCK) for k in range(BLOCK)])
+def dct_basis(count: int, block: int = BLOCK) -> Tensor:
+    """Orthonormal DCT-II functions [count, block, block] of :func:`dct_frequencies`."""
+    n = torch.arange(block, dtype=torch.float64)
+    rows = torch.stack([torch.cos(math.pi * (n + 0.5) * k / block) * math.sqrt(2 / block) for k in range(block)])
     rows[0] /= math.sqrt(2)
-    return torch.stack([torch.outer(rows[v], rows[u]) for v, u in dct_frequencies(count)])
+    return torch.stack([torch.outer(rows[v], rows[u]) for v, u in dct_frequencies(count, block)])
 
 
-def image_basis(latent: int, chroma: int) -> Tensor:
-    """Basis pictures [latent, 3, 16, 16]: ``latent - 2 chroma`` of lightness, ``chroma`` of each colour difference."""
+def image_basis(latent: int, chroma: int, block: int = BLOCK) -> Tensor:
+    """Basis pictures [latent, 3, block, block]: ``latent - 2 chroma`` of lightness, ``chroma`` of either colour."""
     counts = (latent - 2 * chroma, chroma, chroma)
-    return torch.cat([torch.einsum("khw,c->kchw", dct_basis(n), OPPONENT[i]) for i, n in enumerate(counts)]).float()
+    parts = [torch.einsum("khw,c->kchw", dct_basis(n, block), OPPONENT[i]) for i, n in enumerate(counts)]
+    return torch.cat(parts).float()
 
 
 def image_deviation(latent: int, chroma: int, amplitude: float) -> Tensor:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pvc.entropy.condition import beta_to_code, embed_beta
@@ -24,6 +23,7 @@ from pvc.models import patch
 from pvc.models.branch import Branch, Condition, conv_branch, patch_branch
 from pvc.models.coding import FrameCoding, Past
 from pvc.models.motion import estimate_flow
+from pvc.models.padding import pad_to_multiple
 from pvc.models.warp import scale_space, warp
 
 
@@ -271,9 +271,4 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
 
     def pad(self, x: Tensor) -> Tensor:
         """Pad [..., C, H, W] on the right and below, by replication, to a multiple of ``self.multiple``."""
-        h, w = x.shape[-2:]
-        right, below = -w % self.multiple, -h % self.multiple
-        if not right and not below:
-            return x
-        flat = F.pad(x.reshape(-1, *x.shape[-3:]), (0, right, 0, below), mode="replicate")
-        return flat.view(*x.shape[:-2], h + below, w + right)
+        return pad_to_multiple(x, self.multiple)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pvc.errors import CheckpointError
 from pvc.models.checkpoint import load_state, read_model_info
+from pvc.models.cpvc import CPVC
 from pvc.models.ssf import ScaleSpaceFlow
 
 # What a multi-rate or ROI model has and a single-rate SSF has not; all of it starts without effect.
@@ -27,8 +28,8 @@ _OLD_NAMES, _NEW_NAMES = (
 _CONSTANT = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table", "bound", "scale_bound", "target")
 
 
-def warm_start(model: ScaleSpaceFlow, path: str | Path) -> None:
-    """Load the weights of a pvc checkpoint or of CompressAI's ``ssf2020`` into ``model``.
+def warm_start(model: ScaleSpaceFlow | CPVC, path: str | Path) -> None:
+    """Load the weights of a pvc checkpoint or of CompressAI's ``ssf2020`` into ``model``; into a CPVC those of a CPVC.
 
     Layers keep their numbers when beta conditions are put between them, so layers are matched by what they are: the
     parameters of every module of the same kind, in order. The new parts stay as they were made (without effect).
@@ -39,6 +40,8 @@ def warm_start(model: ScaleSpaceFlow, path: str | Path) -> None:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path} to start from does not exist")
+    if isinstance(model, CPVC):
+        return _take_over(model, path)
     if path.suffix == ".safetensors":
         state = load_state(path)
     else:
@@ -56,6 +59,25 @@ def warm_start(model: ScaleSpaceFlow, path: str | Path) -> None:
             target[key].copy_(tensor)
     if path.suffix == ".safetensors":
         _match_rate(model, read_model_info(path)["config"]["beta"], path)
+
+
+def _take_over(model: CPVC, path: Path) -> None:
+    """All weights of a CPVC checkpoint of the same architecture. It may serve other QPs and round in another way."""
+    info = read_model_info(path)
+    if info["model"] != "cpvc":
+        raise CheckpointError(f"{path} is a model of another kind; CPVC starts from a checkpoint of CPVC")
+    free = ("qps", "rounding", "deviation")
+    for key, value in model.config.items():
+        if key not in free and info["config"].get(key) != value:
+            raise CheckpointError(
+                f"{path} has {key}={info['config'].get(key)} and this model {key}={value}; give model.{key} as it is "
+                "in the checkpoint"
+            )
+    target = model.state_dict()
+    with torch.no_grad():
+        for key, tensor in load_state(path).items():
+            if key.rsplit(".", 1)[-1] not in _CONSTANT:
+                target[key].copy_(tensor)
 
 
 def _load_theirs(path: Path) -> dict[str, Tensor]:

@@ -1,18 +1,20 @@
 """The LightningModule that trains SSF and all its variants."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 
 import torch
 from lightning import LightningModule
+from PIL import Image
 from torch import Tensor
 
-from pvc.errors import ConfigError, TrainingError
+from pvc.errors import ConfigError
 from pvc.importance import u_from_alpha, weighted_mask
 from pvc.losses.rate_distortion import RateDistortion, sample_beta, sample_u_alpha
 from pvc.metrics.psnr import Psnr
 from pvc.models.ssf import ScaleSpaceFlow
+from pvc.training.guard import StepGuard
+from pvc.training.pictures import draw
 
 
 class CodecModule(LightningModule):
@@ -53,8 +55,7 @@ class CodecModule(LightningModule):
         self._optimizer, self._scheduler = optimizer, scheduler
         self.gamma, self.u_alpha, self.whole_share = gamma, u_alpha, whole_share
         self.val_points = [(float(b), float(a)) for b, a in val_points]
-        self.max_skipped, self.seed = max_skipped, seed
-        self.skipped, self._skipped_in_a_row = 0, 0
+        self.guard, self.seed = StepGuard(max_skipped), seed
 
     def configure_optimizers(self):
         """Optimiser, and the schedule if there is one."""
@@ -93,19 +94,17 @@ class CodecModule(LightningModule):
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
         """Clip to norm ``gradient_clip_val``; a step whose gradient is not finite is skipped and counted."""
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or math.inf)
-        if torch.isfinite(norm):
-            self._skipped_in_a_row = 0
-        else:
-            optimizer.zero_grad(set_to_none=True)  # optimisers leave parameters without gradient alone
-            self.skipped += 1
-            self._skipped_in_a_row += 1
-            if self._skipped_in_a_row > self.max_skipped:
-                raise TrainingError(
-                    f"{self._skipped_in_a_row} steps in a row had a loss or gradient that is not finite, the last at "
-                    f"step {self.global_step}; resume from the last checkpoint with a lower learning rate"
-                )
+        norm = self.guard(optimizer, self.parameters(), gradient_clip_val, self.global_step)
         self.log_dict({"train/grad_norm": norm, "train/skipped": float(self.skipped)}, on_step=True, on_epoch=False)
+
+    @property
+    def skipped(self) -> int:
+        """Steps whose gradient was not finite so far."""
+        return self.guard.skipped
+
+    def draw(self, batch: dict) -> Image.Image:
+        """A picture of what the codec does to the first clip of a batch."""
+        return draw(self.model, batch["frames"][:1], batch["roi"][:1])
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Keep the count of skipped steps, and the architecture."""
@@ -119,7 +118,7 @@ class CodecModule(LightningModule):
                 f"the checkpoint to resume from is of another architecture ({config}); "
                 f"this run builds {self.model.config}"
             )
-        self.skipped = checkpoint["pvc"]["skipped"]
+        self.guard.skipped = checkpoint["pvc"]["skipped"]
 
     # -- validation --------------------------------------------------------------------------------------------------
 

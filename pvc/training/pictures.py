@@ -1,5 +1,6 @@
 """A picture of what the codec does, every so many steps."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,11 +16,7 @@ U_ALPHA = 0.2  # alpha = 26.5 of the paper's figure 3
 
 
 class Pictures(Callback):
-    """Writes ``step=N.png`` every ``every`` steps: one row for each P-frame of the batch's first clip.
-
-    Columns: input, importance, flow (colour is direction, strength is length), prediction, reconstruction, error, and
-    where the bits of motion and residual went (white: most). Models with ROI are shown at alpha = 26.5.
-    """
+    """Writes ``step=N.png`` every ``every`` steps: what the module's ``draw(batch)`` makes of the first clip."""
 
     def __init__(self, folder: Path, every: int):
         self.folder, self.every = folder, every
@@ -33,14 +30,16 @@ class Pictures(Callback):
             and batch["frames"].size(1) > 1
         ):
             self.folder.mkdir(parents=True, exist_ok=True)
-            draw(module.model, batch["frames"][:1], batch["roi"][:1]).save(
-                self.folder / f"step={trainer.global_step}.png"
-            )
+            module.draw(batch).save(self.folder / f"step={trainer.global_step}.png")
 
 
 @torch.no_grad()
 def draw(model, frames: Tensor, roi: Tensor) -> Image.Image:
-    """The picture for one clip: ``frames`` uint8 [1, T, 3, H, W], ``roi`` [1, T, 1, H, W]."""
+    """The picture for one clip: ``frames`` uint8 [1, T, 3, H, W], ``roi`` [1, T, 1, H, W]; a row for each P-frame.
+
+    Columns: input, importance, flow (colour is direction, strength is length), prediction, reconstruction, error, and
+    where the bits of motion and residual went (white: most). Models with ROI are shown at alpha = 26.5.
+    """
     was_training = model.training
     model.eval()
     x = frames.float() / 255
@@ -64,13 +63,18 @@ def draw(model, frames: Tensor, roi: Tensor) -> Image.Image:
                 (bits / bits.max().clamp(min=1e-6)).expand(3, -1, -1),
             ]
         )
-    sheet = torch.cat([torch.cat([c.clamp(0, 1).cpu() for c in row], dim=2) for row in rows], dim=1)
-    image = Image.fromarray((sheet * 255).round().byte().permute(1, 2, 0).numpy())
+    return sheet(rows, CAPTIONS)
+
+
+def sheet(rows: list[list[Tensor]], captions: Sequence[str]) -> Image.Image:
+    """Rows of pictures [3, H, W] in [0, 1] (clamped) of one size, with a caption over each column."""
+    whole = torch.cat([torch.cat([c.clamp(0, 1).cpu() for c in row], dim=2) for row in rows], dim=1)
+    image = Image.fromarray((whole * 255).round().byte().permute(1, 2, 0).numpy())
     titled = Image.new("RGB", (image.width, image.height + 16), "white")
     titled.paste(image, (0, 16))
     pen = ImageDraw.Draw(titled)
-    for i, caption in enumerate(CAPTIONS):
-        pen.text((i * x.shape[-1] + 4, 2), caption, fill="black")
+    for i, caption in enumerate(captions):
+        pen.text((i * rows[0][0].shape[-1] + 4, 2), caption, fill="black")
     return titled
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from pvc.entropy.coder import Reader, Writer
-from pvc.entropy.hyperprior import SCALE_TABLE, SYMBOL_LIMIT, FactorizedPrior
+from pvc.entropy.conditional import SCALE_TABLE, SYMBOL_LIMIT
+from pvc.entropy.hyperprior import FactorizedPrior
 from pvc.entropy.laplace import LaplaceConditional
 from pvc.entropy.tables import Tables, tables_of
 from pvc.errors import BitstreamError, CheckpointError

@@ -310,3 +310,14 @@ def test_other_files_and_versions_are_named():
         other[4] = version
         with pytest.raises(BitstreamError, match=f"version {version} .*{do}"):
             StreamReader(bytes(other))
+
+
+def test_a_base_codec_is_named_in_the_header_and_only_there():
+    layered = replace(HEADER, base="vvenc-cpvc")
+    assert StreamReader(stream(layered)).header == layered
+    assert len(layered.pack()) == len(HEADER.pack()) + 1 + len("vvenc-cpvc")
+    longest = replace(layered, model="m" * 300, base="b" * 300)
+    assert StreamReader(stream(longest)).header == replace(layered, model="m" * 255, base="b" * 255)
+    for end in range(len(layered.pack())):
+        with pytest.raises(BitstreamError, match=r"ends inside its header|nothing in it"):
+            StreamReader(layered.pack()[:end])

@@ -49,6 +49,24 @@ def test_the_order_of_summation_does_not_matter():
         torch.set_num_threads(threads)
 
 
+def test_residual_blocks_inside_each_other_are_exact_too():
+    torch.manual_seed(0)
+    block = [nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(6, 6, 3, padding=1)]
+    inner = [exact.Residual(block), exact.Residual([nn.Conv2d(6, 6, 1)])]
+    net = Conditioned([nn.Conv2d(6, 6, 1), exact.Residual(inner), nn.Conv2d(6, 8, 1)])
+    got, before = exact.run(net, Z), Z.clone()
+    with torch.no_grad():
+        assert torch.allclose(got.float(), net(Z), atol=0.2)  # of values up to 12
+    assert torch.equal(Z, before)
+    assert torch.equal(exact.run(net, torch.cat([Z * 3, Z.to(memory_format=torch.channels_last)]))[1:], got)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if threads > 1 else 2)
+        assert torch.equal(exact.run(net, Z), got)
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_bits():

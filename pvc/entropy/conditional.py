@@ -1,0 +1,113 @@
+"""Symbols of a latent whose mean and scale are known: how they are quantised, what they cost, how they are coded."""
+
+import math
+from itertools import pairwise
+
+import torch
+from compressai.entropy_models import GaussianConditional
+from compressai.ops import LowerBound, quantize_ste
+from torch import Tensor, nn
+
+from pvc.entropy.coder import Reader, Writer
+from pvc.entropy.quantise import DeadZone
+from pvc.entropy.skip import FLAG, is_certain, skipped
+from pvc.entropy.tables import tables_of
+
+# 64 standard deviations, even in the logarithm, as in CompressAI.
+SCALE_MIN, SCALE_MAX, SCALE_LEVELS = 0.11, 256.0, 64
+LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
+SCALE_TABLE = [SCALE_MIN * math.exp(LOG_STEP * i) for i in range(SCALE_LEVELS)]
+# Where one of them is nearer than the next. Rounded, so that they do not hang on the last bit of a library's logarithm.
+SCALE_EDGES = [round(math.sqrt(a * b) * 2**20) / 2**20 for a, b in pairwise(SCALE_TABLE)]
+# Largest magnitude of a symbol: what an escape can hold.
+SYMBOL_LIMIT = 2**15 - 1
+
+
+def scale_to_level(scale: Tensor) -> Tensor:
+    """Standard deviation -> position in the table, a real number."""
+    return torch.log(scale / SCALE_MIN) / LOG_STEP
+
+
+class Conditional(nn.Module):
+    """What the entropy models share; they say mean and level.
+
+    Args:
+        log_scale: the scale is told as its level, its position in the table, instead of as a standard deviation.
+        dead_zone: how y - mean is quantised; None is plain rounding.
+        density: of the symbols, :class:`GaussianConditional` or a subclass.
+    """
+
+    def __init__(
+        self,
+        *,
+        log_scale: bool,
+        dead_zone: DeadZone | None = None,
+        density: type[GaussianConditional] = GaussianConditional,
+    ):
+        super().__init__()
+        self.log_scale, self.dead_zone = log_scale, dead_zone
+        self.bound = LowerBound(0.0 if log_scale else SCALE_MIN)
+        self.conditional = density(None)
+
+    def update(self) -> None:
+        """Compute the coder's tables; they are stored with the weights."""
+        self.conditional.update_scale_table(SCALE_TABLE, force=True)
+
+    def _quantise(self, v: Tensor, q: Tensor | None, std: Tensor | None) -> Tensor:
+        """Symbols of ``v`` = y - mean."""
+        return quantize_ste(v) if self.dead_zone is None else self.dead_zone(v, q, std)
+
+    def _level_to_scale(self, level: Tensor) -> Tensor:
+        level = self.bound(level)
+        if self.log_scale and not self.training:
+            level = torch.round(level)  # the density that the coder's table holds
+        return SCALE_MIN * torch.exp(LOG_STEP * level.clamp(max=SCALE_LEVELS - 1)) if self.log_scale else level
+
+    def _rarest(self, magnitude: Tensor, std: Tensor) -> Tensor:
+        """What the coder spends at most, as a probability: 16 bits in a table, and 4 + log2 |symbol| more beyond it."""
+        edge = torch.ceil(-self.conditional._standardized_quantile(self.conditional.tail_mass / 2) * std)
+        return torch.where(magnitude <= edge, 2.0**-16, 2.0**-20 / magnitude.clamp(min=1))
+
+    def estimate(self, y: Tensor, mean: Tensor, level: Tensor, q: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Symbols of ``y``, y - mean as the rate sees it, and its likelihood, each [N, M, h, w].
+
+        In training without a dead zone the rate sees uniform noise instead of rounding. In evaluation symbols that the
+        coder skips are zero and cost nothing.
+        """
+        std = self._level_to_scale(level)
+        symbols = self._quantise(y - mean, q, std)
+        noise = self.training and self.dead_zone is None
+        coded = y - mean + torch.empty_like(y).uniform_(-0.5, 0.5) if noise else symbols
+        likelihood = self.conditional.likelihood_lower_bound(self.conditional._likelihood(coded, std))
+        if not self.training:
+            likelihood = likelihood.maximum(self._rarest(symbols.abs(), std))
+        if self.log_scale and not self.training:
+            skip, _ = skipped(level, symbols)
+            symbols, likelihood = symbols.masked_fill(skip, 0), likelihood.masked_fill(skip, 1)
+        return symbols, coded, likelihood
+
+    def put(self, y: Tensor, mean: Tensor, level: Tensor, q: Tensor | None, writer: Writer) -> Tensor:
+        """Write the symbols of y [1, M, h, w], which are returned; ``level`` is exact and whole."""
+        std = self._level_to_scale(level.to(mean.dtype)) if self.log_scale else None
+        symbols = self._quantise(y - mean, q, std).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        indexes = level.clamp(min=0)
+        if self.log_scale:
+            skip, flag = skipped(level, symbols)
+            writer.put(flag, torch.zeros_like(flag, dtype=torch.int16), FLAG)
+            symbols, indexes = symbols.masked_fill(skip, 0), indexes.masked_fill(skip, -1)
+        writer.put(symbols, indexes, tables_of(self.conditional))
+        return symbols
+
+    def get(self, level: Tensor, reader: Reader) -> Tensor:
+        """The symbols that :meth:`put` wrote with this ``level``, int16."""
+        indexes = level.clamp(min=0)
+        if self.log_scale and not reader.get(torch.zeros(1), FLAG).item():
+            indexes = indexes.masked_fill(is_certain(level), -1)
+        return reader.get(indexes, tables_of(self.conditional))
+
+    def whole_level(self, level: Tensor) -> Tensor:
+        """Row of the table, from an exact scale (or level): whole numbers up to the last row, in float64."""
+        if not self.log_scale:
+            edges = torch.tensor(SCALE_EDGES, dtype=torch.float64, device=level.device)
+            level = torch.bucketize(level.contiguous(), edges)
+        return torch.round(level).clamp(max=SCALE_LEVELS - 1)
