@@ -23,12 +23,19 @@ examples:
   pvc eval experiment=cpvc_table1 data.root=DIR                                  (a paper's comparison)
   pvc eval --cfg job                                                             (show the configuration, run nothing)
 """
+DATA_HELP = """\
+examples:
+  pvc data base data=clips data.root=DIR base=vvenc-cpvc 'qp=[29,32,35,38]' out=CACHE
+  pvc data base data=vimeo90k data.root=DIR importance=spectral jobs=16 out=CACHE
+  pvc data base --cfg job                                                        (show the configuration, run nothing)
+"""
 ENCODE_HELP = """\
 examples:
   pvc encode clip.mp4 -o clip.pvc --model mr-md-ssf-tiny --beta 1e-3
   pvc encode clip.mp4 -o clip.pvc --model mr-md-ssf-tiny --beta 1e-3 --alpha 26.5 --importance clip.mask.mkv
   pvc encode clip.mp4 -o clip.pvc --model mr-md-ssf-tiny --bitrate 300 --passes 2
   pvc encode clip.mp4 -o clip.pvc --model mr-md-ssf-tiny --bitrate 300 --roi-psnr 32 --importance clip.mask.mkv
+  pvc encode clip.mp4 -o clip.pvc --model cpvc-tiny --qp 32 --gop 32
   pvc encode clip.yuv --size 416x240 --fps 50 -o clip.mp4 --codec x265 --crf 32
   pvc encode clip.mp4 -o roi.mp4 --codec x265 --crf 32 --importance clip.mask.mkv
   pvc encode clip.mp4 -o roi.mp4 --codec x264 --bitrate 300 --importance clip.mask.mkv
@@ -61,7 +68,27 @@ TABLE_HELP = """\
 examples:
   pvc table OUT1 OUT2 --anchor x264 --anchor x265
   pvc table SWEEP --baseline ssf-tiny --out paper
-  pvc table UVG --published results/UVG-1080p --anchor x264-medium-tune-zerolatency
+  pvc table --published CompressAI/results/video/UVG-1080p --anchor x264-medium-tune-zerolatency
+                                             (a clone of https://github.com/InterDigitalInc/CompressAI)
+"""
+ANNOTATE_HELP = """\
+examples:
+  pvc annotate serve CLIPS
+  pvc annotate serve CLIPS --set session.minimum_seconds=60 session.clips=3 codec.name=x265-annotation
+  pvc annotate serve CLIPS --host 0.0.0.0 --allow paint.example.org --database postgresql://me@db/painting
+  pvc annotate validate CLIPS/annotations
+  pvc annotate export CLIPS/annotations -o PAINTED
+  pvc annotate average CLIPS/annotations -o MEAN --encode                        (MEAN/painted, MEAN/baseline: a study)
+  pvc annotate video CLIPS/annotations --clip NAME -o map.mp4
+"""
+STUDY_HELP = """\
+examples:
+  pvc study new STUDY --pairs importance=ROI_ENCODES baseline=X264_ENCODES    (folders with NAME.mp4, ... of each codec)
+  pvc study new STUDY --pairs RUN --codecs 'x264-roi, u_alpha 0.2' x264    (of pvc eval bitrate=[300] keep_streams=true)
+  pvc study new STUDY --pairs AVERAGE                (of pvc annotate average --encode: by the mean map, and without)
+  pvc study serve STUDY
+  pvc study serve STUDY --host 0.0.0.0 --allow study.example.org --database postgresql://me@db/studies
+  pvc study report STUDY
 """
 
 
@@ -85,7 +112,16 @@ def _hydra(module: str) -> Callable[[Sequence[str]], None]:
     return command
 
 
-HYDRA_COMMANDS = {"train": _hydra("pvc.train"), "eval": _hydra("pvc.eval")}
+def _data(arguments: Sequence[str]) -> None:
+    if list(arguments[:1]) != ["base"]:
+        fail("pvc data knows one thing to do: pvc data base KEY=VALUE... (see pvc data --help)")
+    from pvc.commands.data import main
+
+    sys.argv = ["pvc data base", *arguments[1:]]
+    main()
+
+
+HYDRA_COMMANDS = {"train": _hydra("pvc.train"), "eval": _hydra("pvc.eval"), "data": _data}
 
 
 def _encode(args: argparse.Namespace) -> None:
@@ -131,7 +167,70 @@ def _table(args: argparse.Namespace) -> None:
         published=args.published or [],
         out=args.out,
         settings=Settings(args.method, args.min_overlap),
+        crops=args.crops,
     )
+
+
+def _annotate(args: argparse.Namespace) -> None:
+    if args.action == "serve":
+        from pvc.commands.annotate import serve_collection as run
+    else:
+        from pvc.commands import annotate_data
+
+        run = getattr(annotate_data, args.action)
+    run(args)
+
+
+def _add_annotate(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+    serve = actions.add_parser("serve", help="let people paint", description="Let people paint, until Ctrl-C.")
+    serve.add_argument("folder", metavar="CLIPS", help="folder of clips; those that are not ready are prepared first")
+    serve.add_argument("--out", metavar="DIR", help="where all that is painted is kept (CLIPS/annotations)")
+    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (127.0.0.1: only here)")
+    serve.add_argument("--port", type=_number, default=8000, metavar="N", help="0 is any free one (8000)")
+    allow_help = "name by which people reach it, such as paint.example.org; may repeat"
+    serve.add_argument("--allow", action="append", metavar="NAME", help=allow_help)
+    serve.add_argument("--database", metavar="URL", help="postgresql://USER@HOST/NAME or sqlite:///FILE (in --out)")
+    prepare = actions.add_parser("prepare", help="make clips ready", description="Make clips ready for painting.")
+    prepare.add_argument("folder", metavar="CLIPS", help="folder of clips")
+    prepare.add_argument("--out", metavar="DIR", help="where they are made ready (CLIPS/annotations)")
+    collected = [
+        ("export", "what was painted, as importance files and tables"),
+        ("average", "the mean map of each clip, as an importance file; with --encode also the clip coded by it"),
+        ("agreement", "how much the people who painted a clip agree"),
+        ("validate", "which sessions do not count, and why"),
+        ("video", "a clip under one of its maps, as a video"),
+    ]
+    after = {}
+    for name, what in collected:
+        after[name] = actions.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+        after[name].add_argument("work", metavar="DIR", help="what was painted: CLIPS/annotations, or --out of serve")
+        after[name].add_argument("--database", metavar="URL", help="its database, where serve had one")
+    for name in ("export", "average", "video"):
+        what = "video to write, .mp4 or .mkv" if name == "video" else "folder to write, which must not be there yet"
+        after[name].add_argument("-o", "--output", required=True, metavar="OUT", help=what)
+    after["export"].add_argument("--workers", action="store_true", help="with the recruiter's names of participants")
+    after["average"].add_argument("--encode", action="store_true", help="also OUT/painted, OUT/baseline: for a study")
+    after["agreement"].add_argument("--json", metavar="FILE", help="each person's and each pair's numbers")
+    after["validate"].add_argument("--csv", metavar="FILE", help="all sessions as a table")
+    video = after["video"]
+    video.add_argument("--session", metavar="ID", help="whose map: the final or newest one, or that of --number")
+    video.add_argument("--number", type=_count, metavar="N", help="of the session's maps, from 1")
+    video.add_argument("--clip", metavar="NAME", help="the mean map of a clip, or that of --map")
+    video.add_argument("--map", metavar="FILE", help="an importance file of the clip's grid")
+    set_help = "settings of configs/annotate.yaml"
+    for sub in (serve, prepare, *after.values()):
+        sub.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help=set_help)
+
+
+def _study(args: argparse.Namespace) -> None:
+    if args.action == "new":
+        from pvc.commands.study_new import new as run
+    elif args.action == "serve":
+        from pvc.commands.study_serve import serve_study as run
+    else:
+        from pvc.commands.study_report import report_study as run
+    run(args)
 
 
 def _demo(args: argparse.Namespace) -> None:
@@ -174,6 +273,38 @@ def _add_raw(parser: argparse.ArgumentParser) -> None:
     raw.add_argument("--full-range", action=argparse.BooleanOptionalAction, default=None, help="range of the samples")
 
 
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="new|serve|report", parser_class=_Parser)
+    new = actions.add_parser("new", help="make a study out of encodes", description="Make a study out of encodes.")
+    new.add_argument("study", metavar="STUDY", help="folder to write, which must not be there yet")
+    pairs_help = "NAME=FOLDER of each codec's encodes; or a folder of pvc eval, or of pvc annotate average --encode"
+    new.add_argument("--pairs", nargs="+", required=True, metavar="SOURCE", help=pairs_help)
+    new.add_argument("--baseline", metavar="CODEC", help="what the others are compared with (the last)")
+    new.add_argument("--codecs", nargs="+", metavar="CODEC", help="of a run: which curves, as its tables call them")
+    new.add_argument("--kbps", type=float, metavar="N", help="of a run: at which rate (the middle of what all cover)")
+    sanity_help = "folders with the better and the obviously worse video of sanity pairs (else they are made)"
+    new.add_argument("--sanity", nargs=2, metavar=("GOOD", "BAD"), help=sanity_help)
+    new.add_argument("--title", metavar="TEXT", help="what it is called in page and report (the folder's name)")
+    new.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help="settings of configs/study.yaml")
+    serve = actions.add_parser("serve", help="let people take part", description="Let people take part, until Ctrl-C.")
+    serve.add_argument("study", metavar="STUDY", help="folder that pvc study new wrote")
+    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (127.0.0.1: only here)")
+    serve.add_argument("--port", type=_number, default=8001, metavar="N", help="0 is any free one (8001)")
+    allow_help = "name by which people reach it, such as study.example.org; may repeat"
+    serve.add_argument("--allow", action="append", metavar="NAME", help=allow_help)
+    report = actions.add_parser("report", help="what they prefer", description="Write what participants prefer.")
+    report.add_argument("study", metavar="STUDY", help="folder that pvc study new wrote")
+    report.add_argument("--out", metavar="DIR", help="where to (STUDY/report)")
+    interval_help = "of fractions (wilson); normal is the paper's"
+    report.add_argument("--interval", choices=("wilson", "normal"), default="wilson", help=interval_help)
+    exclude_help = "participants or worker ids whose answers do not count, by hand"
+    report.add_argument("--exclude", nargs="+", metavar="ID", help=exclude_help)
+    workers_help = "also write worker ids with completion codes, for paying them"
+    report.add_argument("--workers", metavar="FILE.csv", help=workers_help)
+    for sub in (serve, report):
+        sub.add_argument("--database", metavar="URL", help="postgresql://USER@HOST/NAME or sqlite:///FILE (in STUDY)")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="pvc",
@@ -197,6 +328,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, what, examples in (
         ("train", "train a codec (takes Hydra overrides)", TRAIN_HELP),
         ("eval", "run codecs over clips, measure them and write the BD-rate table (takes Hydra overrides)", EVAL_HELP),
+        ("data", "base: code a training set's base layer once, for CPVC (takes Hydra overrides)", DATA_HELP),
     ):
         sub = add(name, HYDRA_COMMANDS[name], what, examples)
         sub.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides and options")
@@ -217,6 +349,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--alpha", type=float, metavar="A", help="weight of the ROI, 1 to 60 (with MAP: 26.5)")
     sub.add_argument("--gop", type=_count, default=12, metavar="N", help="frames from one I-frame to the next (12)")
     sub.add_argument("--crf", type=float, metavar="N", help="quality of --codec, such as 32")
+    sub.add_argument("--qp", type=int, metavar="N", help="QP of the base layer, for a model that has one, such as 32")
+    base_help = "base codec that a model must be for (default: the one it was trained for)"
+    sub.add_argument("--base", metavar="NAME", help=base_help)
     sub.add_argument("--bitrate", type=float, metavar="KBITS", help="kbit/s, such as 300 (x264, x265: in two passes)")
     sub.add_argument("--passes", type=int, choices=(1, 2), help="with --bitrate and --model: 2 spreads bits better (1)")
     sub.add_argument("--psnr", type=float, metavar="DB", help="PSNR that every frame of a model is to have")
@@ -297,8 +432,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--baseline", metavar="CODEC", help="codec of the trade-off plot (the first anchor)")
     sub.add_argument("--published", action="append", metavar="FILE", help="published curves as JSON, may repeat")
     sub.add_argument("--out", metavar="DIR", help="also write tables, plots and report.html there")
+    sub.add_argument("--crops", metavar="METRIC", help="with --out: crops where the gain in lpips, ssim, ... is most")
     sub.add_argument("--method", choices=("pchip", "akima"), default="pchip", help="interpolation (pchip)")
     sub.add_argument("--min-overlap", type=float, default=0.5, metavar="F", help="smallest overlap of curves (0.5)")
+
+    sub = add("annotate", _annotate, "let people paint what matters, and see it coded again at once", ANNOTATE_HELP)
+    _add_annotate(sub)
+
+    sub = add("study", _study, "ask people which of two encodes looks better, and how sure that is", STUDY_HELP)
+    _add_study(sub)
 
     sub = add("demo", _demo, "the whole job on a synthetic clip set: table, plots and a report in a few minutes")
     sub.add_argument("--out", default="pvc-demo", metavar="DIR", help="folder for everything it writes (pvc-demo)")

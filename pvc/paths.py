@@ -1,11 +1,14 @@
 """Where configs and checkpoints are, in a checkout and in an installed wheel."""
 
 import os
+import re
 from pathlib import Path
 
 from pvc.errors import CheckpointError
 
 _PACKAGE = Path(__file__).resolve().parent
+# The rate at the end of a single-rate checkpoint's name: -1e-4, -1.6e-3, -32.
+_RATE = re.compile(r"-\d[\d.]*(e-?\d+)?$")
 
 
 def _resource(name: str) -> Path:
@@ -54,3 +57,13 @@ def find_checkpoints(name: str) -> list[Path]:
     names = sorted({p.stem for d in checkpoint_dirs() for p in d.glob("*.safetensors")})
     have = ", ".join(names) if names else "none"
     raise CheckpointError(f"no checkpoint is called {name!r} (there are: {have}); give one of these or a path")
+
+
+def checkpoint_name(path: Path) -> str:
+    """What a checkpoint is called: its file name, or its run's where the file is a run's ``model.safetensors``."""
+    return path.resolve().parent.name if path.stem == "model" else path.stem
+
+
+def common_name(path: Path) -> str:
+    """What several single-rate checkpoints are called, of which ``path`` is one."""
+    return _RATE.sub("", path.stem)

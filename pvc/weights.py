@@ -43,10 +43,15 @@ def find_weights(filename: str | Sequence[str], weights_dir: str | Path | None =
         for place in [path] if path.name != name else [folder / name for folder in folders]:
             if place.is_file():
                 return place
-    raise MissingWeights(
-        f"weights file {' or '.join(names)} is missing; put it into {' or '.join(map(_short, folders))}, "
-        "or name its folder by weights_dir or $PVC_WEIGHTS"
-    )
+    where = f"{' or '.join(map(_short, folders))}, or name its folder by weights_dir or $PVC_WEIGHTS"
+    raise MissingWeights(f"weights file {' or '.join(names)} is missing; put it into {where}")
+
+
+def missing_files(reason: str) -> dict[str, str] | None:
+    """Which files go where, where ``reason`` says of nothing but missing files that they are; else None."""
+    said = re.findall(r"weights file (.+?) is missing; put it into (.+? or \$PVC_WEIGHTS)", reason)
+    left = re.sub(r"weights file .+? is missing; put it into .+? or \$PVC_WEIGHTS", "", reason)
+    return None if not said or left.strip("; ") else dict(said)
 
 
 def load_weights(path: Path) -> Any:

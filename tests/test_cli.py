@@ -14,7 +14,7 @@ from pvc.console import one_line_errors
 from pvc.errors import VideoError
 
 PVC = Path(sys.executable).parent / "pvc"
-COMMANDS = ["train", "eval", "encode", "decode", "importance", "blur", "info", "table", "demo", "doctor"]
+COMMANDS = ["train", "eval", "encode", "decode", "importance", "blur", "info", "table", "study", "demo", "doctor"]
 
 
 def run(*args: str, cwd: Path) -> subprocess.CompletedProcess:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from pvc.codecs.cpvc import CpvcCodec
 from pvc.codecs.neural import NeuralCodec
 from pvc.commands.files import load_model, reading
 from pvc.console import progress
@@ -52,7 +53,7 @@ def decode(
         raise FramesMissing(f"{source}: {note.reason}: {made_up if note.frames else 'no frame is missing'}{end}")
 
 
-def _model(source: str, stream: StreamReader, model: str | None, device: str | None) -> NeuralCodec:
+def _model(source: str, stream: StreamReader, model: str | None, device: str | None) -> NeuralCodec | CpvcCodec:
     """The model that is asked for, or else the one that the stream names."""
     if model is not None:
         return load_model(model, device=device)

@@ -4,9 +4,11 @@ import argparse
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 from torch import Tensor
 
+from pvc.codecs.cpvc import CpvcCodec
 from pvc.codecs.neural import NeuralCodec
 from pvc.codecs.rate_control import Control
 from pvc.commands import ordinary, rate
@@ -27,7 +29,7 @@ def encode(args: argparse.Namespace) -> None:
         if args.codec:
             _encode_ordinary(args, reader)
         else:
-            _encode_neural(args, reader)
+            _encode_model(args, reader)
 
 
 def _open(args: argparse.Namespace) -> VideoReader:
@@ -145,11 +147,30 @@ def _encode_ordinary(args: argparse.Namespace, reader: VideoReader) -> None:
     say_size(args.output, frames.done, info.width * info.height)
 
 
-def _encode_neural(args: argparse.Namespace, reader: VideoReader) -> None:
+def _encode_model(args: argparse.Namespace, reader: VideoReader) -> None:
     """A ``.pvc`` stream, frame by frame."""
-    codec = load_model(args.model, args.gop, args.device, args.precision or "float32")
+    codec = load_model(args.model, args.gop, args.device, args.precision or "float32", args.base)
     if args.importance is not None and not codec.supports_importance:
         raise ConfigError(f"{codec.name} takes no importance map; use a model with ROI, or leave --importance out")
+    if isinstance(codec, CpvcCodec):
+        _encode_layered(args, codec, reader)
+    else:
+        _encode_neural(args, codec, reader)
+
+
+def _encode_layered(args: argparse.Namespace, codec: CpvcCodec, reader: VideoReader) -> None:
+    """A base codec's stream and the neural one over it."""
+    info, frames = reader.info, _Frames(reader, args.input, _count(args, reader))
+    about = {"fps": info.fps, "count": frames.count, "size": (info.height, info.width)}
+    colour = {"matrix": info.matrix, "full_range": info.full_range}
+    parts = codec.encode_frames(frames, rate.base_point(args, codec), **about, **colour)
+    with writing(args.output) as file:
+        size = _write(file, parts, frames, codec.name)
+    say_size(args.output, frames.done, info.height * info.width, size)
+
+
+def _encode_neural(args: argparse.Namespace, codec: NeuralCodec, reader: VideoReader) -> None:
+    """A model without base layer, whose rate can be controlled."""
     point = rate.point(args, codec)
     first = None
     if args.passes == 2:
@@ -159,19 +180,27 @@ def _encode_neural(args: argparse.Namespace, reader: VideoReader) -> None:
             for _ in one.parts:
                 bars.update(bar, completed=one.frames.done)
         first = one.control
-    coding, size = _Pass(args, codec, reader, point, first), 0
+    coding = _Pass(args, codec, reader, point, first)
     frames = coding.frames
-    with writing(args.output) as file, progress() as bars:
-        bar = bars.add_task(codec.name, total=frames.count)
-        for part in coding.parts:
-            file.write(part)
-            file.flush()  # for who reads the other end of a pipe
-            size += len(part)
-            bars.update(bar, completed=frames.done)
+    with writing(args.output) as file:
+        size = _write(file, coding.parts, frames, codec.name)
         if coding.maps is not None and frames.count is None:
             next(coding.maps, None)  # says so if there are more maps than frames
     say_size(args.output, frames.done, reader.info.height * reader.info.width, size)
     rate.say(args.output, coding.control)
+
+
+def _write(file: IO[bytes], parts: Iterator[bytes], frames: _Frames, name: str) -> int:
+    """``parts`` as they come into ``file``; how many bytes they were."""
+    size = 0
+    with progress() as bars:
+        bar = bars.add_task(name, total=frames.count)
+        for part in parts:
+            file.write(part)
+            file.flush()  # for who reads the other end of a pipe
+            size += len(part)
+            bars.update(bar, completed=frames.done)
+    return size
 
 
 class _Pass:

@@ -9,8 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from pvc.codecs.cpvc import CpvcCodec
 from pvc.codecs.memory import keep_freed_memory
 from pvc.codecs.neural import NeuralCodec
+from pvc.codecs.registry import load_trained
 from pvc.errors import BitstreamError, ConfigError, VideoError
 from pvc.paths import find_checkpoints
 from pvc.video.pipe import is_pipe, standard_input, standard_output
@@ -76,14 +78,20 @@ def parse_fps(text: str | None) -> Fraction | None:
     return fps
 
 
-def load_model(name: str, gop: int = 12, device: str | None = None, precision: str = "float32") -> NeuralCodec:
+def load_model(
+    name: str, gop: int = 12, device: str | None = None, precision: str = "float32", base: str | None = None
+) -> NeuralCodec | CpvcCodec:
     """The trained codec ``name``: a checkpoint's name, the common name of several, or a path.
+
+    Args:
+        base: the base codec that it must be for; None: whatever it is for.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be read.
+        ConfigError: it is for another base codec, or for none.
     """
     keep_freed_memory()
-    return NeuralCodec(find_checkpoints(name), default_device(device), gop, precision)
+    return load_trained(find_checkpoints(name), default_device(device), gop, precision, base)
 
 
 def say_size(target: str, frames: int, pixels: int, size: int | None = None) -> None:

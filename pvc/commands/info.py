@@ -8,7 +8,7 @@ from typing import Any
 
 from pvc.commands.files import reading
 from pvc.entropy.condition import code_to_beta
-from pvc.entropy.container import MAGIC
+from pvc.entropy.container import MAGIC, read_varint
 from pvc.entropy.reader import Concealment, StreamReader
 from pvc.video import probe
 from pvc.video.pipe import is_pipe
@@ -26,7 +26,7 @@ def info(source: str, *, as_json: bool = False) -> None:
     else:
         width = max(map(len, found))
         for key, value in found.items():
-            if value is not None:
+            if value not in (None, ""):
                 print(f"{key:<{width}}  {_shown(value)}")
 
 
@@ -42,13 +42,16 @@ def _is_stream(source: str) -> bool:
 
 def _summary(stream: StreamReader) -> dict[str, Any]:
     """Header, groups of pictures and bits of all that can be read; nothing is decoded."""
-    note, sizes, keys, codes = Concealment(), _Range(), _Range(), _Range()
+    note, sizes, keys, codes, base = Concealment(), _Range(), _Range(), _Range(), _Range()
     gops, last_key, missing = _Range(), None, 0
     for frame in stream.frames(conceal=note):
         if frame.data is None:
             missing += 1
             continue
-        (keys if frame.key else sizes).add(8 * len(frame.data))
+        below = _base_bytes(frame.data) if frame.key and stream.header.base else 0
+        (keys if frame.key else sizes).add(8 * (len(frame.data) - below))
+        if below:
+            base.add(8 * below)
         codes.add(frame.beta_code)
         if frame.key:
             if last_key is not None:
@@ -73,9 +76,23 @@ def _summary(stream: StreamReader) -> dict[str, Any]:
         "key_frame_bits": keys.mean,
         "other_frame_bits": sizes.mean,
         "largest_frame_bits": max(keys.most or 0, sizes.most or 0) if whole else None,
-        "beta_least": None if codes.least is None else code_to_beta(codes.least),
-        "beta_most": None if codes.most is None else code_to_beta(codes.most),
+        **({"qp_least": codes.least, "qp_most": codes.most} if stream.header.base else _betas(codes)),
+        "base_layer_bits": base.mean,
     }
+
+
+def _betas(codes: "_Range") -> dict[str, float | None]:
+    least, most = (None if code is None else code_to_beta(code) for code in (codes.least, codes.most))
+    return {"beta_least": least, "beta_most": most}
+
+
+def _base_bytes(data: bytes) -> int:
+    """Length of the base layer's part of a key frame's data, 0 where it is damaged."""
+    try:
+        length, at = read_varint(data, 0)
+    except (IndexError, ValueError):
+        return 0
+    return at + length if at + length <= len(data) else 0
 
 
 class _Range:

@@ -45,6 +45,9 @@ def check_options(args: argparse.Namespace) -> None:
     codec = _codec(args)
     if args.beta is not None:
         raise ConfigError(f"--beta needs --model; the rate of {args.codec} is set by --crf or --bitrate")
+    for name, value in (("--qp", args.qp), ("--base", args.base)):
+        if value is not None:
+            raise ConfigError(f"{name} is for a --model with a base layer; the rate of {args.codec} is set by --crf")
     if args.precision is not None:
         raise ConfigError(f"--precision needs --model; {args.codec} has none to choose")
     if args.crf is not None and args.bitrate is not None:

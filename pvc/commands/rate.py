@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from pvc.codecs.cpvc import CpvcCodec
 from pvc.codecs.neural import NeuralCodec
 from pvc.codecs.rate_control import Control
 from pvc.commands.files import is_pipe
@@ -46,6 +47,8 @@ def default_alpha(args: argparse.Namespace) -> float:
 
 def point(args: argparse.Namespace, codec: NeuralCodec) -> dict[str, float]:
     """The operating point, but for alpha. Raises ``ConfigError`` if none was given to a model of several rates."""
+    if args.qp is not None:
+        raise ConfigError(f"--qp is that of a base layer, and {codec.name} has none; give --beta")
     asked = {"bitrate": args.bitrate, "psnr": args.psnr, "roi_psnr": args.roi_psnr, "iframe_alpha": args.iframe_alpha}
     asked = {key: value for key, value in asked.items() if value is not None}
     if not asked.keys() - {"iframe_alpha"}:
@@ -54,6 +57,18 @@ def point(args: argparse.Namespace, codec: NeuralCodec) -> dict[str, float]:
             raise ConfigError(f"--model {args.model} codes at several rates; give --beta, such as --beta 1e-3{either}")
         asked["beta"] = codec.betas[0] if args.beta is None else args.beta
     return asked
+
+
+def base_point(args: argparse.Namespace, codec: CpvcCodec) -> dict[str, float]:
+    """The operating point of a model with a base layer. Raises ``ConfigError`` for what does not set its rate."""
+    for name in ("beta", "bitrate", "psnr", "roi_psnr", "iframe_alpha"):
+        if getattr(args, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise ConfigError(f"{option} does not set the rate of {codec.name}; its base layer's --qp does")
+    if args.qp is None and len(codec.qps) > 1:
+        have = ", ".join(map(str, codec.qps))
+        raise ConfigError(f"--model {args.model} codes over several base QPs; give --qp, one of {have}")
+    return codec.points({"qp": codec.qps[0] if args.qp is None else args.qp})[0]
 
 
 def say(target: str, control: Control) -> None:

@@ -1,0 +1,1 @@
+"""The annotation tool: people paint what matters in a clip, and see it coded again at the same bitrate."""
