@@ -1,11 +1,11 @@
 """The published results of the released checkpoints: runs `pvc eval` and writes docs/results/ from what it measured.
 
-    python benchmarks/results.py --davis DIR --clips DIR --cpvc_table1 DIR --saliency_blur DIR [--frames 12]
-        [--work runs/results]
+    python benchmarks/results.py --davis DIR --clips DIR --cpvc_table1 DIR --cpvc_davis DIR --saliency_blur DIR
+        [--frames 12] [--work runs/results]
 
 DIR are DAVIS 2016 in its public layout (480p, val), a folder of evaluation clips without masks, a folder with the HEVC
-test sequences that there are, for the CPVC paper's comparison of anchors, and DAVIS again for blur by importance, once
-with the maps of a source and once with the true masks. An interrupted run goes on where it was.
+test sequences that there are, for the CPVC paper's comparison, DAVIS again for the same, and DAVIS for blur by
+importance, once with the maps of a source and once with the true masks. An interrupted run goes on where it was.
 Nothing in docs/results/ is typed by hand.
 """
 
@@ -45,10 +45,11 @@ SETS = {
         "u_alpha=[1.0]",
     ],
     "cpvc_table1": ["experiment=cpvc_table1"],
+    "cpvc_davis": ["experiment=cpvc_table1", "data=davis", "frames=16"],
     "saliency_blur": ["experiment=saliency_blur", "frames=12"],
     "saliency_blur_masks": ["experiment=saliency_blur", "importance=null", "frames=12"],
 }
-KEPT = ("bd_rate.md", "bd_rate.csv", "bd_rate.json", "results.jsonl", "roi_tradeoff.png", "rd_*.png")
+KEPT = ("bd_rate.md", "bd_rate.csv", "bd_rate.json", "results.jsonl", "roi_tradeoff.png", "rd_*.png", "crops_*.png")
 FEWER = ("bd_rate.md", "bd_rate.csv", "map_effect.*", "results.jsonl", "roi_tradeoff.png")
 FEWER += ("rd_psnr_mse.png", "rd_psnr_mse_roi.png")
 RATE = 0.3  # bits per pixel of the quality table
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--davis", help="DAVIS 2016")
     parser.add_argument("--clips", help="folder of clips without masks")
     parser.add_argument("--cpvc_table1", help="folder with HEVC test sequences")
+    parser.add_argument("--cpvc_davis", help="DAVIS 2016, for the CPVC paper's comparison")
     parser.add_argument("--saliency_blur", help="DAVIS 2016, for blur by importance")
     parser.add_argument("--frames", type=int, default=12, help="frames of each sequence of the first two (default: 12)")
     parser.add_argument("--work", type=Path, default=Path("runs/results"), help="where the evaluation works")
