@@ -8,6 +8,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PIP := $(PY) -m pip install --disable-pip-version-check $(if $(CI),--quiet)
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2
 DEMO_ARGS ?=
 
 # The first of these that runs, is 3.11 or 3.12 and can make virtual environments (a name may be an empty shim).
@@ -27,7 +28,7 @@ demo: $(STAMP) ## code, measure and compare on the synthetic clips: the BD-rate 
 	@$(VENV)/bin/pvc demo $(DEMO_ARGS)
 
 test: $(STAMP) ## run the tests
-	@$(PY) -m pytest -q $(PYTEST_ARGS)
+	@$(PY) -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style and format
 	@$(VENV)/bin/ruff check .

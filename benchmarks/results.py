@@ -28,6 +28,7 @@ COMMON = [
     "metrics=[psnr]",
     "bd.min_overlap=0.25",  # strong alpha lowers the background by several dB: at 0.5 it would have no number
 ]
+CPVC_ANCHORS = "anchor=[x264-cpvc,x265-cpvc,vvenc-cpvc]"
 SETS = {
     "davis": [
         "data=davis",
@@ -44,8 +45,15 @@ SETS = {
         "data.source.fps=50",
         "u_alpha=[1.0]",
     ],
-    "cpvc_table1": ["experiment=cpvc_table1"],
-    "cpvc_davis": ["experiment=cpvc_table1", "data=davis", "frames=16"],
+    "cpvc_table1": ["experiment=cpvc_table1", CPVC_ANCHORS],
+    "cpvc_davis": [
+        "experiment=cpvc_table1",
+        CPVC_ANCHORS,
+        "codecs=[x264-cpvc,x265-cpvc,vvenc-cpvc,cpvc-tiny]",
+        "data=davis",
+        "sequences=[blackswan,camel,dance-twirl,libby,parkour]",  # every second one of the ten
+        "frames=16",
+    ],
     "saliency_blur": ["experiment=saliency_blur", "frames=12"],
     "saliency_blur_masks": ["experiment=saliency_blur", "importance=null", "frames=12"],
 }

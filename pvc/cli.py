@@ -78,7 +78,7 @@ examples:
   pvc annotate serve CLIPS --host 0.0.0.0 --allow paint.example.org --database postgresql://me@db/painting
   pvc annotate validate CLIPS/annotations
   pvc annotate export CLIPS/annotations -o PAINTED
-  pvc annotate average CLIPS/annotations -o MEAN --encode                        (MEAN/painted, MEAN/baseline: a study)
+  pvc annotate average CLIPS/annotations -o MEAN --encode        (then: pvc study new STUDY --pairs MEAN)
   pvc annotate video CLIPS/annotations --clip NAME -o map.mp4
 """
 STUDY_HELP = """\

@@ -53,7 +53,8 @@ def write_mean(mean: Mean, folder: Path) -> None:
 def encode_mean(mean: Mean, painted: Path, baseline: Path, step: Callable[[float], None]) -> EncodeResult:
     """The clip coded by its mean map in the folder ``painted``, and the plain one in ``baseline``: ``NAME.mp4``.
 
-    Where a browser does not play the codec, the real stream lies beside each.
+    Where a browser does not play the codec, the real stream lies in the folder ``streams`` of each: beside the mp4 it
+    would be taken for another clip.
     """
     clip = mean.clip
     mask = painted / f".{clip.name}.mean.mkv"
@@ -64,5 +65,8 @@ def encode_mean(mean: Mean, painted: Path, baseline: Path, step: Callable[[float
         mask.unlink()
     shutil.copy(clip.folder / "baseline.mp4", baseline / f"{clip.name}.mp4")
     if (stream := clip.baseline["stream"]) != "baseline.mp4":
-        shutil.copy(clip.folder / stream, baseline / f"{clip.name}{stream.removeprefix('baseline')}")
+        for folder in (painted, baseline):
+            (folder / "streams").mkdir(exist_ok=True)
+        (painted / result.stream).replace(painted / "streams" / result.stream)
+        shutil.copy(clip.folder / stream, baseline / "streams" / f"{clip.name}{stream.removeprefix('baseline')}")
     return result

@@ -14,7 +14,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ README = """\
 - `annotators/PARTICIPANT/`: the same for each participant's own maps, sessions that do not count included.
 - Maps are grey FFV1 of the clip's size and length; value / 255 is the importance q in [0, 1], 127 is neutral.
   `pvc eval data=clips data.root=average ...`, `pvc encode CLIP --importance MAP` and training with `data=clips` read
-  them.
+  them. `pvc eval` takes what lies above neutral (q >= 0.5) for the ROI. As the mean stays neutral, that is also what
+  was left alone, where more was erased than painted.
 - `maps/SESSION/`: every map that was sent on the way, on the grid that was painted on; `maps.csv` says when, and of how
   many items of the log each is made.
 - `strokes.jsonl`: one item of a stroke log a line. With `clips/NAME/flow.bin` of the collection it gives the map back.
@@ -67,6 +69,17 @@ def export(
         DataError: ``out`` is there and not empty, or its parent folder is not there.
         ImportanceError, VideoError: a file of the collection is damaged; the message names it.
     """
+    with new_folder(out) as partial:
+        return _fill(partial, painted, rules, workers, step or (lambda share: None))
+
+
+@contextmanager
+def new_folder(out: str | Path) -> Iterator[Path]:
+    """A folder to fill, which is ``out`` when the block has ended without an error, and gone otherwise.
+
+    Raises:
+        DataError: ``out`` is there and not empty, or its parent folder is not there.
+    """
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise DataError(f"{out} is there already; name a new folder")
@@ -76,13 +89,12 @@ def export(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        numbers = _fill(partial, painted, rules, workers, step or (lambda share: None))
+        yield partial
         if out.is_dir():
             out.rmdir()
         partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return numbers
 
 
 def _fill(out: Path, painted: Sequence[Painted], rules: Mapping[str, Any], workers: bool, step: Step) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class StrokeItem(_Strict):
     kind: Literal["stroke"]
     tool: Literal["brush", "eraser"]
     frame: int = Field(ge=0, le=1_000_000)
-    radius: float = Field(gt=0, le=1000)
+    radius: float = Field(ge=0.5, le=1000)
     strength: float = Field(gt=0, le=255)
     points: list[Annotated[list[_Number], Field(min_length=3, max_length=4)]] = Field(min_length=1, max_length=200_000)
     t_ms: _Time

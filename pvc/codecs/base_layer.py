@@ -1,12 +1,28 @@
-"""The base layer of a layered stream when it is decoded: one stream of the base codec for each group of pictures."""
+"""The base layer of a layered stream: its operating point, and its pictures when it is decoded."""
 
 from collections.abc import Iterator
 
 from torch import Tensor
 
-from pvc.codecs.base import Codec
+from pvc.codecs.base import Codec, Point
 from pvc.entropy.container import read_varint
-from pvc.errors import BitstreamError, PvcError
+from pvc.errors import BitstreamError, ConfigError, PvcError
+
+
+def base_point(codec: Codec, qp: int) -> Point:
+    """The operating point at which ``codec`` is a base layer of ``qp``: its QP or CRF, and no importance map.
+
+    Raises:
+        ConfigError: it has neither, or not this one.
+    """
+    points = codec.points({"qp": [qp], "crf": [qp], "u_alpha": [1.0]})
+    fitting = [point for point in points if point.get("qp", point.get("crf")) == qp]
+    if len(fitting) != 1:
+        raise ConfigError(
+            f"codec {codec.name} cannot be the base layer: it is set by neither QP nor CRF; give a codec that is, such "
+            "as vvenc-cpvc, x264 or x265"
+        )
+    return fitting[0]
 
 
 class BaseLayer:

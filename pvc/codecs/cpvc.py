@@ -1,5 +1,6 @@
 """CPVC as a codec: a base codec's stream and the neural stream in one file (``docs/format.md``, "Base layer")."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import islice
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pvc.codecs.base import ClipCoding, Codec, Point, numbers
-from pvc.codecs.base_layer import BaseLayer
+from pvc.codecs.base_layer import BaseLayer, base_point
 from pvc.entropy.container import PRECISIONS, Frame, Header, varint
 from pvc.entropy.reader import Concealment, StreamReader
 from pvc.entropy.writer import StreamWriter
@@ -19,6 +20,8 @@ from pvc.models.checkpoint import fingerprint, load_model
 from pvc.models.cpvc import CPVC
 from pvc.paths import checkpoint_name, common_name
 from pvc.video import default_matrix
+
+log = logging.getLogger(__name__)
 
 
 class CpvcCodec(ClipCoding):
@@ -80,7 +83,7 @@ class CpvcCodec(ClipCoding):
         return _reload, (self._made, self.name, self.meta, sorted(self._models))
 
     def points(self, settings: Mapping[str, Any]) -> list[Point]:
-        """One point for each of ``settings["qp"]`` that the model was trained for.
+        """One point for each of ``settings["qp"]`` that the model was trained for; a warning names the others.
 
         Raises:
             ConfigError: there is none.
@@ -91,6 +94,8 @@ class CpvcCodec(ClipCoding):
             said = ", ".join(f"{qp:g}" for qp in asked)
             have = ", ".join(map(str, self.qps))
             raise ConfigError(f"{self.name} was trained over base QP {have}, not {said}; give one of these")
+        if lost := [f"{qp:g}" for qp in asked if qp not in self._by_qp]:
+            log.warning("%s goes without QP %s, for which it was not trained", self.name, ", ".join(lost))
         return found
 
     def encode_frames(
@@ -141,7 +146,7 @@ class CpvcCodec(ClipCoding):
         self, group: list[Tensor], qp: int, fps: Fraction, size: tuple[int, int]
     ) -> tuple[bytes, list[Tensor]]:
         """Stream and decoded frames of one group of pictures by the base codec."""
-        (point,) = self.base.points({"qp": [qp], "crf": [qp], "u_alpha": [1.0]})
+        point = base_point(self.base, qp)
         data = b"".join(self.base.encode_frames(iter(group), point, fps=fps, count=len(group), size=size))
         pictures = list(self.base.decode_frames(data))
         if len(pictures) != len(group) or any(p.shape[1:] != size for p in pictures):

@@ -14,7 +14,7 @@ from pvc.annotate.agreement import agreement as agreement_of
 from pvc.annotate.average import encode_mean, means, write_mean
 from pvc.annotate.clip import Clip, load_clips
 from pvc.annotate.config import load_settings
-from pvc.annotate.export import csv_text, session_row
+from pvc.annotate.export import csv_text, new_folder, session_row
 from pvc.annotate.export import export as export_all
 from pvc.annotate.maps import NEUTRAL, Values, at_clip_size, read_values
 from pvc.annotate.records import Painted, open_collection, read_painted
@@ -71,27 +71,25 @@ def average(args: argparse.Namespace) -> None:
     Raises:
         DataError: no session counts, or the output is there already.
     """
-    out = Path(args.output)
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise DataError(f"{out} is there already; name a new folder")
-    with _painted(args) as painted:
-        found = means(painted, _rules(args))
-    (out / "clips").mkdir(parents=True)
-    rows = []
-    with progress("clips") as bars:
-        for name, mean in bars.track(found.items(), total=len(found), description="average"):
-            write_mean(mean, out / "clips")
-            print(f"{name}: {mean.people} maps", end="" if args.encode else "\n")
-            if args.encode:
-                for folder in ("painted", "baseline"):
-                    (out / folder).mkdir(exist_ok=True)
-                result = encode_mean(mean, out / "painted", out / "baseline", lambda share: None)
-                rows.append({"clip": name, "maps": mean.people, **result.as_dict})
-                gains = (("painted", result.gain_painted), ("elsewhere", result.gain_elsewhere))
-                said = ", ".join(f"{gain:+.2f} dB {where}" for where, gain in gains if gain is not None)
-                print(f", {result.kbps:.1f} kbit/s ({result.kbps / result.target_kbps - 1:+.1%}), {said}")
-    if rows:
-        (out / "encodes.csv").write_text(csv_text(rows), encoding="utf-8")
+    with new_folder(args.output) as out:
+        with _painted(args) as painted:
+            found = means(painted, _rules(args))
+        (out / "clips").mkdir()
+        rows = []
+        with progress("clips") as bars:
+            for name, mean in bars.track(found.items(), total=len(found), description="average"):
+                write_mean(mean, out / "clips")
+                print(f"{name}: {mean.people} maps", end="" if args.encode else "\n")
+                if args.encode:
+                    for folder in ("painted", "baseline"):
+                        (out / folder).mkdir(exist_ok=True)
+                    result = encode_mean(mean, out / "painted", out / "baseline", lambda share: None)
+                    rows.append({"clip": name, "maps": mean.people, **result.as_dict})
+                    gains = (("painted", result.gain_painted), ("elsewhere", result.gain_elsewhere))
+                    said = ", ".join(f"{gain:+.2f} dB {where}" for where, gain in gains if gain is not None)
+                    print(f", {result.kbps:.1f} kbit/s ({result.kbps / result.target_kbps - 1:+.1%}), {said}")
+        if rows:
+            (out / "encodes.csv").write_text(csv_text(rows), encoding="utf-8")
 
 
 def agreement(args: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from pvc.codecs import Codec
+from pvc.codecs.base_layer import base_point
 from pvc.codecs.registry import load_codec
 from pvc.console import progress
 from pvc.data import Sequence, sequences
@@ -76,7 +77,7 @@ class Coder:
         self.cache.store(clip.name, item.track, frames, **about)
 
     def _coded(self, clip: Sequence, qp: int, count: int) -> bytes:
-        (point,) = self._codec.points({"qp": [qp], "crf": [qp]})
+        point = base_point(self._codec, qp)
         size = {"count": count, "size": (clip.height, clip.width)}
         return b"".join(self._codec.encode_frames(clip.stream(count), point, fps=clip.fps, **size))
 
@@ -103,7 +104,9 @@ def base(cfg: DictConfig) -> None:
     if cfg.frames is not None and cfg.frames < 2:
         raise ConfigError(f"frames={cfg.frames} is too few to train on; give 2 or more")
     qps = _whole_numbers(cfg.qp)
-    codec = load_codec(cfg.base, gop=cfg.gop)
+    jobs, codec = worker_count(cfg.jobs, cfg.device), load_codec(cfg.base, gop=cfg.gop)
+    for qp in qps:
+        base_point(codec, qp)  # before anything is written
     source, name = None, HydraConfig.get().runtime.choices.get("importance")
     if cfg.get("importance") is not None:
         source = configured_source(name, cfg.importance, cfg.device, cfg.weights_dir)
@@ -119,7 +122,7 @@ def base(cfg: DictConfig) -> None:
         everything = [Item(i, qp) for i in range(len(clips)) for qp in (None, *qps)]
         items = [item for item in everything if not coder.is_there(item)]
         _check_space(coder, items)
-        failed = _work(coder, items, worker_count(cfg.jobs, cfg.device), len(everything))
+        failed = _work(coder, items, jobs, len(everything))
     if failed:
         raise JobsFailed(f"{len(failed)} of {len(everything)} tracks are missing in {cfg.out}; the first: {failed[0]}")
     print(f"{cfg.out}: {len(clips)} clips at {cfg.base} qp {', '.join(map(str, qps))}, and their saliency")

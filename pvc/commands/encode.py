@@ -1,6 +1,7 @@
 """``pvc encode``: a clip into a ``.pvc`` stream, or into an ordinary video for comparison."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,10 @@ from pvc.video.stream import count_frames
 
 
 def encode(args: argparse.Namespace) -> None:
-    """Code ``args.input`` into ``args.output`` with ``args.model`` (a ``.pvc`` stream) or ``args.codec`` (an mp4)."""
+    """Code ``args.input`` into ``args.output`` with ``args.model`` (a ``.pvc`` stream) or ``args.codec`` (an mp4).
+
+    Both have one frame rate. Where that moves frames of the clip by more than one, it is said.
+    """
     _check_options(args)
     keep_inputs(args.output, args.input, args.importance)
     with _open(args) as reader:
@@ -30,6 +34,12 @@ def encode(args: argparse.Namespace) -> None:
             _encode_ordinary(args, reader)
         else:
             _encode_model(args, reader)
+        if args.fps is None and reader.drift * reader.info.fps > 1:
+            print(
+                f"pvc: warning: the frame rate of {args.input} varies; at {float(reader.info.fps):g} frames a second, "
+                f"which is what was written, frames stand up to {reader.drift:.2f} s off their time",
+                file=sys.stderr,
+            )
 
 
 def _open(args: argparse.Namespace) -> VideoReader:

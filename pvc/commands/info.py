@@ -43,11 +43,12 @@ def _is_stream(source: str) -> bool:
 def _summary(stream: StreamReader) -> dict[str, Any]:
     """Header, groups of pictures and bits of all that can be read; nothing is decoded."""
     note, sizes, keys, codes, base = Concealment(), _Range(), _Range(), _Range(), _Range()
-    gops, last_key, missing = _Range(), None, 0
+    gops, last_key, reached = _Range(), None, 0
     for frame in stream.frames(conceal=note):
         if frame.data is None:
-            missing += 1
+            last_key = None  # a key frame may be among those that are missing
             continue
+        reached = frame.number + 1
         below = _base_bytes(frame.data) if frame.key and stream.header.base else 0
         (keys if frame.key else sizes).add(8 * (len(frame.data) - below))
         if below:
@@ -58,8 +59,8 @@ def _summary(stream: StreamReader) -> dict[str, Any]:
                 gops.add(frame.number - last_key)
             last_key = frame.number
     whole = keys.count + sizes.count
-    if last_key is not None:
-        gops.add(whole + missing - last_key)
+    if last_key is not None and reached == stream.count:
+        gops.add(reached - last_key)
     fps = Fraction(stream.header.fps)
     return {
         "bytes": stream.position,
@@ -72,7 +73,7 @@ def _summary(stream: StreamReader) -> dict[str, Any]:
         "gop_shortest": gops.least,
         "gop_longest": gops.most,
         "seconds": None if stream.count is None else float(stream.count / fps),
-        "kbps": float(8 * stream.position * fps / whole / 1000) if whole else None,
+        "kbps": float(8 * stream.position * fps / reached / 1000) if whole else None,
         "key_frame_bits": keys.mean,
         "other_frame_bits": sizes.mean,
         "largest_frame_bits": max(keys.most or 0, sizes.most or 0) if whole else None,

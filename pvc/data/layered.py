@@ -57,12 +57,12 @@ def layered(cache: BaseLayer, sequences: List[Sequence], qps: List[int], base: s
     if made_by["base"] != base:
         raise DataError(
             f"{cache.folder} was coded by {made_by['base']} and this run asks for {base}; give another "
-            f"data.base_cache, or data.base={made_by['base']}"
+            f"data.base_cache, or model.base={made_by['base']}"
         )
     if unknown := [qp for qp in qps if qp not in made_by["qp"]]:
         raise DataError(
             f"{cache.folder} has qp {_list(made_by['qp'])} and not {_list(unknown)}; add it by pvc data base with "
-            f"qp=[{_list(unknown)}] and the same out, or change data.qp"
+            f"qp=[{_list(unknown)}] and the same out, or change model.qps"
         )
     found, missing = [], []
     compared = {*np.linspace(0, len(sequences) - 1, min(_COMPARED, len(sequences))).round().astype(int).tolist()}

@@ -299,8 +299,7 @@ def _mean_reason(group: list[tuple[str, float | None, str | None]]) -> str | Non
     if without:
         names = ", ".join(sequence for sequence, _ in without)
         reasons = list(dict.fromkeys(reason for _, reason in without))
-        said.append(f"no number on {len(without)} of {len(group)} sequences ({names})")
-        if len(reasons) <= 2:
-            said[-1] += f": {' / '.join(reasons)}"
+        more = f" / {len(reasons) - 2} more, in the tables of the sequences" if len(reasons) > 2 else ""
+        said.append(f"no number on {len(without)} of {len(group)} sequences ({names}): {' / '.join(reasons[:2])}{more}")
     said += [f"on {sequence} {reason}" for sequence, number, reason in group if number is not None and reason]
     return "; ".join(said) or None

@@ -56,7 +56,7 @@ def _figure(row: CropRow, path: Path) -> None:
         axes.set_xlabel(caption, fontsize=7.5, color=style.WARNING if crop.far else style.FAINT)
     said = textwrap.fill(". ".join(filter(None, (row.why, row.note))), 62)
     whole.set_xlabel(said, loc="left", fontsize=7.5, color=style.FAINT)
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.04)  # names and captions may be wider than a crop
 
 
 def _columns(count: int) -> int:

@@ -86,5 +86,5 @@ class CpvcLoss(nn.Module):
         except KeyError as error:
             have = ", ".join(map(str, self.lambdas))
             raise ConfigError(
-                f"loss.lambdas has none for qp {error}; it has {have}: add it, or change data.qp"
+                f"loss.lambdas has none for qp {error}; it has {have}: add it, or change model.qps"
             ) from None

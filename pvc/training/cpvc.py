@@ -71,6 +71,19 @@ class CpvcModule(LightningModule):
             log.warning("validation goes without feature distance: %s", reason)
         self._of_base: dict[tuple[str, int], dict[str, float]] = {}
 
+    def setup(self, stage: str) -> None:
+        """Refuse data of another base codec or other QPs than those that the released model will name.
+
+        Raises:
+            ConfigError: they differ.
+        """
+        data = self.trainer.datamodule
+        if data.base != self.model.base or sorted(data.qp) != self.model.qps:
+            raise ConfigError(
+                f"data.base={data.base}, data.qp={data.qp} is not what the model is for ({self.model.base}, "
+                f"{self.model.qps}); set model.base and model.qps, which the data follow"
+            )
+
     def configure_optimizers(self):
         """One optimiser, or two; the schedule is the codec's."""
         optimizers = [self._make_optimizer(self.codec_parameters())]

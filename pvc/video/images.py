@@ -19,6 +19,8 @@ SUFFIXES = {".png", ".jpg", ".jpeg"}
 class Pictures:
     """A folder of pictures, or one picture, as the source of a :class:`pvc.video.VideoReader`."""
 
+    drift = 0.0  # pictures have no times
+
     def __init__(self, path: Path, start: int, grey: bool, asked: Asked) -> None:
         files = list_images(path)
         self._read = read_grey if grey else read_rgb

@@ -39,6 +39,11 @@ class VideoReader:
         self.info = self._source.info
         self._frames = self._source.frames()
 
+    @property
+    def drift(self) -> float:
+        """Seconds by which a frame that was read stands off its time at ``info.fps``, at most; 0 for pictures."""
+        return self._source.drift
+
     def __iter__(self) -> Iterator[Tensor]:
         return self
 

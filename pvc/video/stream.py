@@ -22,7 +22,13 @@ _REORDER = 16  # frames; the most that H.264 and HEVC allow
 
 
 class Stream:
-    """The first video stream of a file, through FFmpeg, as the source of a :class:`pvc.video.VideoReader`."""
+    """The first video stream of a file, through FFmpeg, as the source of a :class:`pvc.video.VideoReader`.
+
+    Attributes:
+        drift: seconds by which frames that were read stand off their time at the rate of ``info``, at most.
+    """
+
+    drift = 0.0
 
     def __init__(self, path: Path, start: int, grey: bool, asked: Asked) -> None:
         self._pipe = Pipe(standard_input()) if is_pipe(path) else None
@@ -56,7 +62,12 @@ class Stream:
         """uint8 RGB ``[3, H, W]`` or, if grey, float32 ``[1, H, W]`` in [0, 1]; VideoError at damage or a new size."""
         expected = (self._first.width, self._first.height, self._first.format.name)
         frame, self._first = self._first, None
+        begin, number = frame and frame.pts, 0
         while frame is not None:
+            if frame.pts is not None and begin is not None:
+                time = (frame.pts - begin) * self._stream.time_base
+                self.drift = max(self.drift, float(abs(time - number / self.info.fps)))
+            number += 1
             found = (frame.width, frame.height, frame.format.name)
             if found != expected:
                 raise VideoError(

@@ -385,6 +385,8 @@ def test_the_next_video_comes_after_the_minimum_time(work, tool):
     tool.reload()
     loaded(tool)
     tool.until("document.querySelector('#next').textContent === 'Next video'")
+    paint(tool, "right", [(100, 60), (110, 60)])
+    assert not tool.value("document.querySelector('#encoding').hidden")
     tool.click("#next")
     tool.click("#ask [value=yes]")
     tool.until(
@@ -392,6 +394,8 @@ def test_the_next_video_comes_after_the_minimum_time(work, tool):
     )
     second = session_of(tool)
     assert second["clip"]["name"] != first["clip"]["name"]
+    assert tool.value("document.querySelector('#next').ariaDisabled") == "true"  # it waits again, and looks like it
+    assert tool.value("document.querySelector('#encoding').hidden")  # of the first video's encode nothing is left
     with sqlite3.connect(work[1] / "annotate.sqlite", timeout=30) as db:
         db.execute(hour_ago, [second["id"]])
     tool.reload()

@@ -203,6 +203,14 @@ def test_agreement_is_the_correlation_of_maps():
     assert unrelated.leave_one_out[0] == pytest.approx(np.corrcoef(one, rest)[0, 1], abs=1e-6)
 
 
+def test_correlations_are_exact_over_the_millions_of_cells_of_a_clip():
+    one = np.full((100, 113, 200), 127, np.uint8)
+    one[:40, 30:60, 50:90] = np.arange(140, 180, dtype=np.uint8)
+    found = agreement([one, one])
+    assert found.pairwise == pytest.approx(1, abs=1e-6)
+    assert found.leave_one_out == pytest.approx([1, 1], abs=1e-6)
+
+
 def test_leave_one_out_is_above_pairwise_when_people_agree_but_for_chance():
     generator = np.random.default_rng(1)
     truth = generator.normal(0, 20, (6, 20, 30))
@@ -260,6 +268,15 @@ class TestCommand:
                 main(["annotate", action, str(collected.work), "-o", str(tmp_path / "all")])
             assert ended.value.code == 2
             assert "is there already" in capsys.readouterr().err
+
+    def test_an_average_that_is_stopped_leaves_nothing(self, collected, monkeypatch, tmp_path):
+        def stopped(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("pvc.commands.annotate_data.encode_mean", stopped)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            main(["annotate", "average", str(collected.work), "-o", str(tmp_path / "mean"), "--encode"])
+        assert list(tmp_path.iterdir()) == []
 
     def test_video_shows_any_map_over_its_clip(self, collected, tmp_path, capsys):
         clip = collected.clips["disk"]

@@ -227,6 +227,7 @@ def test_strokes_that_are_none_are_refused_in_one_line(painter):
         good | {"frame": 24},
         good | {"frame": -1},
         good | {"radius": 0},
+        good | {"radius": 1e-300},
         good | {"strength": 1e9},
         good | {"points": []},
         good | {"points": [[1, 2]]},

@@ -167,6 +167,11 @@ def test_what_the_model_is_not_for_is_refused(folder, codec, clip):
             CpvcCodec(folder / "both.safetensors", **wrong)
 
 
+def test_qps_that_an_evaluation_asks_for_in_vain_are_named(codec, caplog):
+    assert codec.points({"qp": [22, 26, 32, 38]}) == [{"qp": 26}, {"qp": 32}]
+    assert "both goes without QP 22, 38" in caplog.text
+
+
 def test_names_lead_to_it(folder, monkeypatch, clip):
     monkeypatch.setenv("PVC_CHECKPOINTS", str(folder))
     codec = load_codec("one", gop=5)

@@ -95,6 +95,8 @@ def test_what_cannot_be_is_one_line(clips, tmp_path, capsys):
         ("qp=[29,70]", "0 to 63"),
         ("frames=1", "2 or more"),
         ("base=nothing", "nothing"),
+        ("base=ssf2020-random", "neither QP nor CRF"),
+        ("qp=[29,60]", "crf"),  # x264 has none beyond 51
         ("importance=unknown", "unknown"),
         ("jobs=0", "jobs=0"),
         ("data.root=/nowhere", "/nowhere"),
@@ -103,6 +105,15 @@ def test_what_cannot_be_is_one_line(clips, tmp_path, capsys):
         assert here(clips, tmp_path / "base", override) == 2
         errors = capsys.readouterr().err.strip().splitlines()
         assert words in errors[-1] and len(errors) == 1, (override, errors)
+    assert not (tmp_path / "base").exists()
+
+
+def test_a_codec_that_takes_maps_is_a_base_layer_without_one(clips, tmp_path):
+    assert here(clips, tmp_path / "base", "base=x264-roi", "qp=[30]", "data.source.only=[a]") == 0
+    roi, plain = (load_codec(name, gop=32) for name in ("x264-roi", "x264"))
+    clip = read_clip(clips / "a.mkv", 0, 4)
+    stream = plain.encode(clip, {"crf": 30}, fps=Fraction(25))
+    assert torch.equal(torch.from_numpy(BaseLayer(tmp_path / "base").load("a", "qp30").copy()), roi.decode(stream))
 
 
 def test_a_clip_without_a_mask_needs_a_source(clips, tmp_path, capsys):

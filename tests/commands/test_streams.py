@@ -9,6 +9,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 import torch
 
@@ -229,7 +230,11 @@ def test_info_says_where_a_stream_is_damaged(made, capsys, monkeypatch):
     found = said(capsys, str(damaged(made, 4)))
     assert found["whole"] is False and f"frame 4 of {FRAMES}" in found["damage"]
     assert (found["frames"], found["frames_whole"]) == (FRAMES, FRAMES - 2)
+    assert found["kbps"] == pytest.approx(8 * found["bytes"] * 25 / FRAMES / 1000)  # lost frames last, too
     data = (made / "a.pvc").read_bytes()
+    Path("cut.pvc").write_bytes(data[: int(len(data) * 0.75)])
+    found = said(capsys, "cut.pvc")
+    assert GOP < found["frames_whole"] < FRAMES and found["gop_longest"] == GOP
     pipe = Standard(monkeypatch, data[: len(data) // 2])
     main(["info", "-", "--json"])
     found = json.loads(pipe.out.getvalue())
@@ -288,6 +293,25 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word(made):
     finally:
         os.close(write)
     assert run.returncode == 141 and run.stderr == ""
+
+
+@pytest.mark.parametrize("how", ["model", "codec"])
+def test_a_variable_frame_rate_is_said_as_files_that_are_written_have_one(made, capsys, how):
+    with av.open("phone.mkv", "w") as container:
+        stream = container.add_stream("ffv1", rate=1000)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "bgr0"
+        for t, time in enumerate([0, 40, 80, 400, 440, 480]):
+            frame = av.VideoFrame.from_ndarray(picture(t).permute(1, 2, 0).contiguous().numpy(), "rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame.reformat(format="bgr0")))
+        container.mux(stream.encode(None))
+    options = [*model(made), "--beta", "1e-3"] if how == "model" else ["--codec", "x264", "--crf", "30"]
+    output = "out.pvc" if how == "model" else "out.mp4"
+    main(["encode", "phone.mkv", "-o", output, *options])
+    assert "warning: the frame rate of phone.mkv varies" in capsys.readouterr().err
+    main(["encode", "phone.mkv", "-o", output, *options, "--fps", "25"])  # who says a rate knows
+    main(["encode", str(made / "in.mkv"), "-o", output, *options])
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_ctrl_c_while_waiting_for_a_pipe_is_one_line(made, interruptible):

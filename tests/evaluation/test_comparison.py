@@ -91,6 +91,15 @@ def test_sequences_without_number_are_counted_and_named_never_dropped():
     assert _cell(rows, "mine", "b").text == "n/a"
 
 
+def test_a_mean_without_numbers_gives_reasons_however_many_there_are():
+    records = []
+    for sequence, shift in {"a": 40, "b": 50, "c": 60}.items():
+        records += [*_records("x265", sequence=sequence), *_records("mine", 0.5, sequence, shift=shift)]
+    mean = _row(compare(records, ["x265"]), sequence="mean", metric="psnr")
+    assert mean.reason.startswith("no number on 3 of 3 sequences (a, b, c): curves overlap by 0%")
+    assert mean.reason.endswith("/ 1 more, in the tables of the sequences")
+
+
 def test_codec_that_was_not_run_on_a_sequence_has_a_reason():
     rows = compare([*_records("x265"), *_records("x265", sequence="b"), *_records("mine")], ["x265"])
     assert _row(rows, sequence="b", metric="psnr").reason == "mine was not run on it"

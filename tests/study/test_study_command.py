@@ -91,10 +91,11 @@ def test_a_run_without_streams_is_told_what_to_do_and_then_goes_on(run, tmp_path
         (tmp_path / "away").rename(run / "streams")
 
 
-def test_a_study_of_what_people_painted(tmp_path):
+@pytest.mark.parametrize("codec", ["x264-annotation", "x265-annotation"])
+def test_a_study_of_what_people_painted(codec, tmp_path):
     folder = clips_folder(tmp_path / "clips", "disk")
     work = folder / "annotations"
-    collection = Collection(work, prepare(folder, work, small_settings(), jobs=1))
+    collection = Collection(work, prepare(folder, work, small_settings(f"codec.name={codec}"), jobs=1))
     for name in ("ann", "bob"):
         collection.participant(name)
         collection.paint(f"s-{name}", name, "disk", ON_DISK)
@@ -109,6 +110,9 @@ def test_a_study_of_what_people_painted(tmp_path):
     painted, plain = (read_clip(tmp_path / "s" / "videos" / side.file).float() for side in pair.sides)
     better = ((plain - source) ** 2 - (painted - source) ** 2).mean((0, 1))
     assert better[26:70, 30:110].mean() > 0 > better[:20].mean()  # where the disk is, and above it
+    named = [f"{name}={tmp_path / 'average' / name}" for name in ("painted", "baseline")]
+    main(["study", "new", str(tmp_path / "named"), "--pairs", *named, *FEW])
+    assert [pair.video for pair in Study.load(tmp_path / "named").tests] == ["disk"]
 
 
 def test_what_cannot_be_done_is_one_line(folders, made, run, tmp_path, capsys, monkeypatch):

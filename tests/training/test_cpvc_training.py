@@ -199,7 +199,9 @@ def test_each_optimiser_has_its_own_parameters(made):
     "override, error, words",
     [
         ("model.qps=[29,32]", DataError, "has qp 29,38 and not 32"),
+        ("model.base=x264-cpvc", DataError, "coded by vvenc-cpvc and this run asks for x264-cpvc.*model.base=vvenc"),
         ("data.base=x264-cpvc", DataError, "coded by vvenc-cpvc and this run asks for x264-cpvc"),
+        ("data.qp=[29]", ConfigError, "is not what the model is for .vvenc-cpvc, .29, 38"),
         ("data.base_cache=/nowhere", DataError, "no cache of base layers"),
         ("model.qps=[29,30]", ConfigError, "no value for qp .30"),
         ("training.clip=0", ConfigError, "training.clip"),

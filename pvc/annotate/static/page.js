@@ -133,7 +133,8 @@ export function showSession(session, state, root, finish) {
     deck.pause();
     root.next.disabled = true;
     try {
-      clock.set(await finish(session.log.count));
+      const early = await finish(session.log.count);
+      if (early) clock.set(early); // else the button is the next clip's
     } finally {
       root.next.disabled = false;
     }

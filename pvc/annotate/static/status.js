@@ -24,6 +24,8 @@ export function showStatus({ log, encodes, clip, deck, signal }, root, announce)
   figures(clip.baseline);
 
   const [bar, text, again] = root.encoding.children;
+  root.encoding.hidden = true; // what the clip before this one left
+  delete root.left.dataset.strokes;
   encodes.addEventListener('state', ({ detail: facts }) => {
     const words = {
       asking: () => 'Sending the map…',
