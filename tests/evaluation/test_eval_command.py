@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -265,9 +267,10 @@ def test_damaged_weights_are_found_before_anything_runs_and_mended_ones_are_used
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_sigterm_leaves_no_temporary_files(tmp_path, clips, interruptible, jobs):
-    env = {**ENV, "TMPDIR": str(tmp_path / "tmp")}
-    (tmp_path / "tmp").mkdir()
+def test_sigterm_leaves_no_temporary_files(tmp_path, clips, interruptible, request, jobs):
+    tmp = Path(tempfile.mkdtemp(prefix="pvc-"))  # short: sockets of processes lie in it, whose names have a limit
+    request.addfinalizer(lambda: shutil.rmtree(tmp))
+    env = {**ENV, "TMPDIR": str(tmp)}
     slow = [
         *SMALL,
         "codecs=[vvenc]",
@@ -282,7 +285,7 @@ def test_sigterm_leaves_no_temporary_files(tmp_path, clips, interruptible, jobs)
     )
     _until_lines(tmp_path / "o" / "results.jsonl", 1)
     deadline = time.time() + 60
-    while time.time() < deadline and not list((tmp_path / "tmp").glob("pvc-vvenc-*")):
+    while time.time() < deadline and not list(tmp.glob("pvc-vvenc-*")):
         time.sleep(0.005)
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
@@ -290,7 +293,7 @@ def test_sigterm_leaves_no_temporary_files(tmp_path, clips, interruptible, jobs)
     _, alive = psutil.wait_procs(family, timeout=60)
     assert process.returncode == 128 + signal.SIGTERM and not alive, err
     assert "the same command goes on from there" in err and "Traceback" not in err
-    assert [p.name for p in (tmp_path / "tmp").iterdir() if p.name.startswith("pvc-")] == []
+    assert [p.name for p in tmp.iterdir() if p.name.startswith("pvc-")] == []
 
 
 def test_table_1_of_the_cpvc_paper(tmp_path, monkeypatch, capsys, shared_clips):
