@@ -57,9 +57,10 @@ SETS = {
     "saliency_blur": ["experiment=saliency_blur", "frames=12"],
     "saliency_blur_masks": ["experiment=saliency_blur", "importance=null", "frames=12"],
 }
-KEPT = ("bd_rate.md", "bd_rate.csv", "bd_rate.json", "results.jsonl", "roi_tradeoff.png", "rd_*.png", "crops_*.png")
+KEPT = ("bd_rate.md", "bd_rate.csv", "bd_rate.json", "results.jsonl", "roi_tradeoff.png", "rd_*.png")
 FEWER = ("bd_rate.md", "bd_rate.csv", "map_effect.*", "results.jsonl", "roi_tradeoff.png")
 FEWER += ("rd_psnr_mse.png", "rd_psnr_mse_roi.png")
+PICTURES = {"cpvc_table1": ("crops_*.png",), "cpvc_davis": ("crops_blackswan.png", "crops_parkour.png")}
 RATE = 0.3  # bits per pixel of the quality table
 
 
@@ -110,7 +111,8 @@ def main() -> None:
         page.mkdir(parents=True, exist_ok=True)
         for old in page.iterdir():
             old.unlink()
-        for pattern in FEWER if name.startswith("saliency_blur") else KEPT:
+        kept = FEWER if name.startswith("saliency_blur") else KEPT
+        for pattern in (*kept, *PICTURES.get(name, ())):
             for file in work.glob(pattern):
                 shutil.copy(file, page)
         if models:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from pvc import __version__
+from pvc import __version__, arguments, cli_web
 from pvc.console import fail, one_line_errors
 
 TRAIN_HELP = """\
@@ -70,25 +70,6 @@ examples:
   pvc table SWEEP --baseline ssf-tiny --out paper
   pvc table --published CompressAI/results/video/UVG-1080p --anchor x264-medium-tune-zerolatency
                                              (a clone of https://github.com/InterDigitalInc/CompressAI)
-"""
-ANNOTATE_HELP = """\
-examples:
-  pvc annotate serve CLIPS
-  pvc annotate serve CLIPS --set session.minimum_seconds=60 session.clips=3 codec.name=x265-annotation
-  pvc annotate serve CLIPS --host 0.0.0.0 --allow paint.example.org --database postgresql://me@db/painting
-  pvc annotate validate CLIPS/annotations
-  pvc annotate export CLIPS/annotations -o PAINTED
-  pvc annotate average CLIPS/annotations -o MEAN --encode        (then: pvc study new STUDY --pairs MEAN)
-  pvc annotate video CLIPS/annotations --clip NAME -o map.mp4
-"""
-STUDY_HELP = """\
-examples:
-  pvc study new STUDY --pairs importance=ROI_ENCODES baseline=X264_ENCODES    (folders with NAME.mp4, ... of each codec)
-  pvc study new STUDY --pairs RUN --codecs 'x264-roi, u_alpha 0.2' x264    (of pvc eval bitrate=[300] keep_streams=true)
-  pvc study new STUDY --pairs AVERAGE                (of pvc annotate average --encode: by the mean map, and without)
-  pvc study serve STUDY
-  pvc study serve STUDY --host 0.0.0.0 --allow study.example.org --database postgresql://me@db/studies
-  pvc study report STUDY
 """
 
 
@@ -171,68 +152,6 @@ def _table(args: argparse.Namespace) -> None:
     )
 
 
-def _annotate(args: argparse.Namespace) -> None:
-    if args.action == "serve":
-        from pvc.commands.annotate import serve_collection as run
-    else:
-        from pvc.commands import annotate_data
-
-        run = getattr(annotate_data, args.action)
-    run(args)
-
-
-def _add_annotate(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
-    serve = actions.add_parser("serve", help="let people paint", description="Let people paint, until Ctrl-C.")
-    serve.add_argument("folder", metavar="CLIPS", help="folder of clips; those that are not ready are prepared first")
-    serve.add_argument("--out", metavar="DIR", help="where all that is painted is kept (CLIPS/annotations)")
-    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (127.0.0.1: only here)")
-    serve.add_argument("--port", type=_number, default=8000, metavar="N", help="0 is any free one (8000)")
-    allow_help = "name by which people reach it, such as paint.example.org; may repeat"
-    serve.add_argument("--allow", action="append", metavar="NAME", help=allow_help)
-    serve.add_argument("--database", metavar="URL", help="postgresql://USER@HOST/NAME or sqlite:///FILE (in --out)")
-    prepare = actions.add_parser("prepare", help="make clips ready", description="Make clips ready for painting.")
-    prepare.add_argument("folder", metavar="CLIPS", help="folder of clips")
-    prepare.add_argument("--out", metavar="DIR", help="where they are made ready (CLIPS/annotations)")
-    collected = [
-        ("export", "what was painted, as importance files and tables"),
-        ("average", "the mean map of each clip, as an importance file; with --encode also the clip coded by it"),
-        ("agreement", "how much the people who painted a clip agree"),
-        ("validate", "which sessions do not count, and why"),
-        ("video", "a clip under one of its maps, as a video"),
-    ]
-    after = {}
-    for name, what in collected:
-        after[name] = actions.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
-        after[name].add_argument("work", metavar="DIR", help="what was painted: CLIPS/annotations, or --out of serve")
-        after[name].add_argument("--database", metavar="URL", help="its database, where serve had one")
-    for name in ("export", "average", "video"):
-        what = "video to write, .mp4 or .mkv" if name == "video" else "folder to write, which must not be there yet"
-        after[name].add_argument("-o", "--output", required=True, metavar="OUT", help=what)
-    after["export"].add_argument("--workers", action="store_true", help="with the recruiter's names of participants")
-    after["average"].add_argument("--encode", action="store_true", help="also OUT/painted, OUT/baseline: for a study")
-    after["agreement"].add_argument("--json", metavar="FILE", help="each person's and each pair's numbers")
-    after["validate"].add_argument("--csv", metavar="FILE", help="all sessions as a table")
-    video = after["video"]
-    video.add_argument("--session", metavar="ID", help="whose map: the final or newest one, or that of --number")
-    video.add_argument("--number", type=_count, metavar="N", help="of the session's maps, from 1")
-    video.add_argument("--clip", metavar="NAME", help="the mean map of a clip, or that of --map")
-    video.add_argument("--map", metavar="FILE", help="an importance file of the clip's grid")
-    set_help = "settings of configs/annotate.yaml"
-    for sub in (serve, prepare, *after.values()):
-        sub.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help=set_help)
-
-
-def _study(args: argparse.Namespace) -> None:
-    if args.action == "new":
-        from pvc.commands.study_new import new as run
-    elif args.action == "serve":
-        from pvc.commands.study_serve import serve_study as run
-    else:
-        from pvc.commands.study_report import report_study as run
-    run(args)
-
-
 def _demo(args: argparse.Namespace) -> None:
     from pvc.commands.demo import demo
 
@@ -245,64 +164,13 @@ def _doctor(_: argparse.Namespace) -> None:
     raise SystemExit(doctor())
 
 
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 416x240")
-    return int(width), int(height)
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
 def _add_raw(parser: argparse.ArgumentParser) -> None:
     raw = parser.add_argument_group("input that does not say it itself (raw YUV, folders of frames)")
-    raw.add_argument("--size", type=_size, metavar="WxH", help="frame size; else from the file's name")
+    raw.add_argument("--size", type=arguments.size, metavar="WxH", help="frame size; else from the file's name")
     raw.add_argument("--fps", metavar="F", help="frames a second, such as 50 or 30000/1001")
     raw.add_argument("--pix-fmt", metavar="FMT", help="pixel format, such as yuv420p or yuv420p10le")
     raw.add_argument("--matrix", choices=("bt601", "bt709", "bt2020"), help="colour matrix")
     raw.add_argument("--full-range", action=argparse.BooleanOptionalAction, default=None, help="range of the samples")
-
-
-def _add_study(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="new|serve|report", parser_class=_Parser)
-    new = actions.add_parser("new", help="make a study out of encodes", description="Make a study out of encodes.")
-    new.add_argument("study", metavar="STUDY", help="folder to write, which must not be there yet")
-    pairs_help = "NAME=FOLDER of each codec's encodes; or a folder of pvc eval, or of pvc annotate average --encode"
-    new.add_argument("--pairs", nargs="+", required=True, metavar="SOURCE", help=pairs_help)
-    new.add_argument("--baseline", metavar="CODEC", help="what the others are compared with (the last)")
-    new.add_argument("--codecs", nargs="+", metavar="CODEC", help="of a run: which curves, as its tables call them")
-    new.add_argument("--kbps", type=float, metavar="N", help="of a run: at which rate (the middle of what all cover)")
-    sanity_help = "folders with the better and the obviously worse video of sanity pairs (else they are made)"
-    new.add_argument("--sanity", nargs=2, metavar=("GOOD", "BAD"), help=sanity_help)
-    new.add_argument("--title", metavar="TEXT", help="what it is called in page and report (the folder's name)")
-    new.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help="settings of configs/study.yaml")
-    serve = actions.add_parser("serve", help="let people take part", description="Let people take part, until Ctrl-C.")
-    serve.add_argument("study", metavar="STUDY", help="folder that pvc study new wrote")
-    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (127.0.0.1: only here)")
-    serve.add_argument("--port", type=_number, default=8001, metavar="N", help="0 is any free one (8001)")
-    allow_help = "name by which people reach it, such as study.example.org; may repeat"
-    serve.add_argument("--allow", action="append", metavar="NAME", help=allow_help)
-    report = actions.add_parser("report", help="what they prefer", description="Write what participants prefer.")
-    report.add_argument("study", metavar="STUDY", help="folder that pvc study new wrote")
-    report.add_argument("--out", metavar="DIR", help="where to (STUDY/report)")
-    interval_help = "of fractions (wilson); normal is the paper's"
-    report.add_argument("--interval", choices=("wilson", "normal"), default="wilson", help=interval_help)
-    exclude_help = "participants or worker ids whose answers do not count, by hand"
-    report.add_argument("--exclude", nargs="+", metavar="ID", help=exclude_help)
-    workers_help = "also write worker ids with completion codes, for paying them"
-    report.add_argument("--workers", metavar="FILE.csv", help=workers_help)
-    for sub in (serve, report):
-        sub.add_argument("--database", metavar="URL", help="postgresql://USER@HOST/NAME or sqlite:///FILE (in STUDY)")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -347,7 +215,9 @@ def _parser() -> argparse.ArgumentParser:
         help="clip or folder with the importance map, of the clip's size (for a model with ROI, x264 and x265)",
     )
     sub.add_argument("--alpha", type=float, metavar="A", help="weight of the ROI, 1 to 60 (with MAP: 26.5)")
-    sub.add_argument("--gop", type=_count, default=12, metavar="N", help="frames from one I-frame to the next (12)")
+    sub.add_argument(
+        "--gop", type=arguments.count, default=12, metavar="N", help="frames from one I-frame to the next (12)"
+    )
     sub.add_argument("--crf", type=float, metavar="N", help="quality of --codec, such as 32")
     sub.add_argument("--qp", type=int, metavar="N", help="QP of the base layer, for a model that has one, such as 32")
     base_help = "base codec that a model must be for (default: the one it was trained for)"
@@ -359,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
         "--roi-psnr", type=float, metavar="DB", help="PSNR that the ROI keeps; with --bitrate the rest pays for it"
     )
     sub.add_argument("--iframe-alpha", type=float, metavar="A", help="alpha of I-frames, such as 1; else that of all")
-    sub.add_argument("--frames", type=_count, metavar="N", help="only the first N frames")
+    sub.add_argument("--frames", type=arguments.count, metavar="N", help="only the first N frames")
     sub.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     precisions = "of --model: bfloat16 is faster where the processor has it (float32)"
     sub.add_argument("--precision", choices=("float32", "bfloat16"), help=precisions)
@@ -369,13 +239,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("input", metavar="FILE.pvc", help="the stream, or - (a pipe)")
     out_help = "file.mkv, .mp4, .y4m, a folder for PNG, or - for y4m into a pipe"
     sub.add_argument("-o", "--output", required=True, metavar="OUT", help=out_help)
-    sub.add_argument("--from", type=_number, default=0, dest="start", metavar="FRAME", help="first frame, from 0")
-    sub.add_argument("--frames", type=_count, metavar="N", help="only N frames")
+    sub.add_argument(
+        "--from", type=arguments.number, default=0, dest="start", metavar="FRAME", help="first frame, from 0"
+    )
+    sub.add_argument("--frames", type=arguments.count, metavar="N", help="only N frames")
     sub.add_argument(
         "--conceal", action="store_true", help="go on after damage with the last frame repeated; exits with 1 then"
     )
     limit_help = "largest width x height that is taken (35651584, that is 8192x4352)"
-    sub.add_argument("--max-pixels", type=_count, metavar="N", help=limit_help)
+    sub.add_argument("--max-pixels", type=arguments.count, metavar="N", help=limit_help)
     sub.add_argument("--model", metavar="NAME", help="a checkpoint's name or path; else the one the stream names")
     sub.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
 
@@ -388,11 +260,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--combine", choices=("max", "mean"), default="max", help="of several sources (max)")
     sub.add_argument("--threshold", type=float, metavar="Q", help="1 from this importance on, else 0; the first step")
-    sub.add_argument("--dilate", type=_count, metavar="N", help="then add a margin of N pixels")
+    sub.add_argument("--dilate", type=arguments.count, metavar="N", help="then add a margin of N pixels")
     sub.add_argument("--smooth", type=float, metavar="D", help="then keep the share D of the past, 0 to 1")
     sub.add_argument("--mean", type=float, metavar="Q", help="then shift each map to this mean, 0 to 1")
     sub.add_argument("--overlay", metavar="FILE", help="also the map over the clip: video, or .png of some frames")
-    sub.add_argument("--frames", type=_count, metavar="N", help="only the first N frames")
+    sub.add_argument("--frames", type=arguments.count, metavar="N", help="only the first N frames")
     sub.add_argument("--weights-dir", metavar="DIR", help="folder with weights, searched before $PVC_WEIGHTS")
     sub.add_argument("--device", help="cpu or cuda, for networks (default: cuda where there is one)")
     _add_raw(sub)
@@ -417,7 +289,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--alpha", type=float, default=60.0, metavar="A", help="1 (no difference) to 60 (the map itself) (60)"
     )
-    sub.add_argument("--frames", type=_count, metavar="N", help="only the first N frames")
+    sub.add_argument("--frames", type=arguments.count, metavar="N", help="only the first N frames")
     sub.add_argument("--device", help="cpu or cuda, for --source (default: cuda where there is one)")
     sub.add_argument("--weights-dir", metavar="DIR", help="folder with weights, for --source")
     _add_raw(sub)
@@ -436,11 +308,18 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--method", choices=("pchip", "akima"), default="pchip", help="interpolation (pchip)")
     sub.add_argument("--min-overlap", type=float, default=0.5, metavar="F", help="smallest overlap of curves (0.5)")
 
-    sub = add("annotate", _annotate, "let people paint what matters, and see it coded again at once", ANNOTATE_HELP)
-    _add_annotate(sub)
+    sub = add(
+        "annotate",
+        cli_web.annotate,
+        "let people paint what matters, and see it coded again at once",
+        cli_web.ANNOTATE_HELP,
+    )
+    cli_web.add_annotate(sub)
 
-    sub = add("study", _study, "ask people which of two encodes looks better, and how sure that is", STUDY_HELP)
-    _add_study(sub)
+    sub = add(
+        "study", cli_web.study, "ask people which of two encodes looks better, and how sure that is", cli_web.STUDY_HELP
+    )
+    cli_web.add_study(sub)
 
     sub = add("demo", _demo, "the whole job on a synthetic clip set: table, plots and a report in a few minutes")
     sub.add_argument("--out", default="pvc-demo", metavar="DIR", help="folder for everything it writes (pvc-demo)")

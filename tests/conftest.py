@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import find_postgres, postgres_server
+
 
 @pytest.fixture(scope="session")
 def shared_clips() -> Path:
@@ -16,6 +18,16 @@ def shared_clips() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared clips beside the project (set PVC_SHARED to their folder)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def postgres_url():
+    """Address of a PostgreSQL database that a module's tests share; skips where there are no programs of it."""
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip("no PostgreSQL programs")
+    with postgres_server(programs) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -12,18 +12,8 @@ from pvc.annotate.store import Base, Session, open_store, sqlite_url
 from pvc.annotate.work import Work
 from pvc.errors import ConfigError
 from pvc.web.access import new_id
-from tests.postgres import find_postgres, postgres_server
 
 CLIPS = ["car", "cat", "crowd", "river"]
-
-
-@pytest.fixture(scope="module")
-def server():
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip("no PostgreSQL programs")
-    with postgres_server(programs) as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -32,7 +22,7 @@ def sessions(request, tmp_path):
     if request.param == "sqlite":
         sessions = open_store(sqlite_url(tmp_path))
     else:
-        sessions = open_store(request.getfixturevalue("server"))
+        sessions = open_store(request.getfixturevalue("postgres_url"))
         with sessions.begin() as db:  # the server is the whole module's
             for table in reversed(Base.metadata.sorted_tables):
                 db.execute(table.delete())

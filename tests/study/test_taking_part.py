@@ -12,19 +12,9 @@ from pvc.study.simulate import Clock, take_part
 from pvc.study.store import Base, open_store
 from pvc.study.taking_part import Answer, Desk, Taken, TooEarly
 from pvc.web.access import hashed
-from tests.postgres import find_postgres, postgres_server
 from tests.study.conftest import paper_study, quick
 
 LEFT = Answer("left", 1, 1, 0, "side-by-side", 1.0, 9.0)
-
-
-@pytest.fixture(scope="module")
-def server():
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip("no PostgreSQL programs")
-    with postgres_server(programs) as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -33,7 +23,7 @@ def sessions(request, tmp_path):
     if request.param == "sqlite":
         opened = quick(open_store(tmp_path))
     else:
-        opened = open_store(tmp_path, request.getfixturevalue("server"))
+        opened = open_store(tmp_path, request.getfixturevalue("postgres_url"))
         with opened.begin() as session:  # the server is the whole module's
             for table in reversed(Base.metadata.sorted_tables):
                 session.execute(table.delete())
