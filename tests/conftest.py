@@ -1,11 +1,15 @@
 """Fixtures shared by all tests."""
 
 import os
-import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+
+# Test processes beside each other share the cores: threads that wait in turns for a core that another holds make both
+# many times slower. Set before PyTorch is imported, and handed on to the processes that tests start.
+if processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(processes))))
 
 from tests.postgres import find_postgres, postgres_server
 
@@ -37,7 +41,7 @@ def interruptible():
     A shell starts background jobs with SIGINT ignored, and their children inherit that.
     """
 
-    def popen(*args, **kwargs) -> subprocess.Popen:
-        return subprocess.Popen(*args, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **kwargs)
+    def popen(command: list, **kwargs) -> subprocess.Popen:
+        return subprocess.Popen(["env", "--default-signal=INT", *command], **kwargs)
 
     return popen
