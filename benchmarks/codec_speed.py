@@ -137,7 +137,7 @@ def coder(name: str, weights: Path, frames: list[Tensor]) -> tuple[Callable, Cal
 
 def work(name: str, weights: Path, args: argparse.Namespace, pipe) -> None:
     """Answer each "encode" and "decode" with wall and CPU seconds, "end" with bytes, MiB and operations (twice)."""
-    from pvc.codecs.memory import keep_freed_memory
+    from pvc.memory import keep_freed_memory
 
     torch.set_num_threads(args.threads)
     keep_freed_memory()  # as pvc's commands do; it serves all contenders

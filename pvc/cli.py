@@ -14,7 +14,7 @@ TRAIN_HELP = """\
 examples:
   pvc train experiment=mr_md_ssf data=vimeo90k data.root=DIR trainer.devices=2 logger=wandb
   pvc train experiment=tiny data=clips data.root=DIR trainer.max_steps=1000 checkpoint_every=100 out=RUN resume=true
-  pvc train -m experiment=ssf_single_rate model.beta=1e-4,4e-4,1.6e-3,6.4e-3     (a sweep)
+  pvc train -m experiment=ssf_single_rate model.beta=1e-4,4e-4,1.6e-3,6.4e-3 evaluate=val out=RUNS
   pvc train experiment=tiny --cfg job                                            (show the configuration, run nothing)
 """
 EVAL_HELP = """\
@@ -27,6 +27,8 @@ DATA_HELP = """\
 examples:
   pvc data base data=clips data.root=DIR base=vvenc-cpvc 'qp=[29,32,35,38]' out=CACHE
   pvc data base data=vimeo90k data.root=DIR importance=spectral jobs=16 out=CACHE
+  pvc data pack data=vimeo90k data.root=DIR out=SHARDS
+  pvc data pack data=clips data.root=DIR frames=raw 'splits=[train,val,eval]' out=SHARDS
   pvc data base --cfg job                                                        (show the configuration, run nothing)
 """
 ENCODE_HELP = """\
@@ -94,11 +96,14 @@ def _hydra(module: str) -> Callable[[Sequence[str]], None]:
 
 
 def _data(arguments: Sequence[str]) -> None:
-    if list(arguments[:1]) != ["base"]:
-        fail("pvc data knows one thing to do: pvc data base KEY=VALUE... (see pvc data --help)")
-    from pvc.commands.data import main
-
-    sys.argv = ["pvc data base", *arguments[1:]]
+    verb = arguments[0] if arguments else None
+    if verb == "base":
+        from pvc.commands.data import main
+    elif verb == "pack":
+        from pvc.commands.data_pack import main
+    else:
+        fail("pvc data knows two things to do: pvc data base and pvc data pack KEY=VALUE... (see pvc data --help)")
+    sys.argv = [f"pvc data {verb}", *arguments[1:]]
     main()
 
 
@@ -139,7 +144,7 @@ def _info(args: argparse.Namespace) -> None:
 
 def _table(args: argparse.Namespace) -> None:
     from pvc.commands.table import table
-    from pvc.evaluation.bd_rate import Settings
+    from pvc.metrics.bd_rate import Settings
 
     table(
         args.run_dirs,
@@ -196,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, what, examples in (
         ("train", "train a codec (takes Hydra overrides)", TRAIN_HELP),
         ("eval", "run codecs over clips, measure them and write the BD-rate table (takes Hydra overrides)", EVAL_HELP),
-        ("data", "base: code a training set's base layer once, for CPVC (takes Hydra overrides)", DATA_HELP),
+        ("data", "base: code a training set's base layer once; pack: put it into shards (Hydra overrides)", DATA_HELP),
     ):
         sub = add(name, HYDRA_COMMANDS[name], what, examples)
         sub.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides and options")

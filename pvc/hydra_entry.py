@@ -13,24 +13,28 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pvc.console import fail, one_line_errors
 from pvc.errors import ConfigError, PvcError
 from pvc.paths import config_dir
+from pvc.sweep.names import only_what_is_swept, split
 
+_RAISE = {"HYDRA_FULL_ERROR": "1", "PVC_HYDRA_RAISES": "1"}
+"""Makes Hydra raise instead of printing and exiting with 1; the second one says that it was not the user who asked."""
 MOST_CHARACTERS = 100
 """Of the name of a run's folder in a sweep."""
 
 
 def hydra_entry(
-    config_name: str, optional: Sequence[str] = ()
+    config_name: str, optional: Sequence[str] = (), only_swept_names: bool = False
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Decorator: ``task(cfg)`` becomes ``main()``, run with config ``config_name`` and the overrides in ``sys.argv``.
 
     ``GROUP=null`` chooses nothing of a config group in ``optional``, also where an experiment chooses something; Hydra
-    itself only knows ``~GROUP`` for that.
+    itself only knows ``~GROUP`` for that. With ``only_swept_names`` the folders of a sweep's runs are named by what is
+    swept alone.
 
     ``PvcError`` and wrong overrides print one line and exit with 2, Ctrl-C exits with 130. The environment variable
     ``HYDRA_FULL_ERROR=1`` brings the traceback back. In a sweep, the other runs go on after an error in one.
@@ -41,7 +45,7 @@ def hydra_entry(
 
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> Any:
-            if _is_sweep():  # the launcher brings the error back from where it ran
+            if is_sweep():  # the launcher brings the error back from where it ran
                 _check_experiment(cfg, config_name)
                 return task(cfg)
             try:
@@ -51,7 +55,7 @@ def hydra_entry(
             except (HydraException, OmegaConfBaseException) as error:  # Hydra would print a line of its own before it
                 if traceback_wanted:
                     raise
-                fail(_message(error, config_name))
+                fail(message(error, config_name))
 
         entry = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(guarded)
 
@@ -59,20 +63,29 @@ def hydra_entry(
         def main() -> None:
             nothing = {f"{group}=null": f"~{group}" for group in optional}
             sys.argv = [nothing.get(argument, argument) for argument in sys.argv]
+            if only_swept_names:
+                sys.argv[1:] = only_what_is_swept(sys.argv[1:], _kept_out_of_names(config_name))
             if traceback_wanted:
                 return entry()
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting with 1
+            os.environ |= _RAISE
             try:
                 with one_line_errors():
                     entry()
             except (HydraException, OmegaConfBaseException) as error:
-                fail(_message(error, config_name))
+                fail(message(error, config_name))
             finally:
-                os.environ.pop("HYDRA_FULL_ERROR", None)
+                for name in _RAISE:
+                    os.environ.pop(name, None)
 
         return main
 
     return decorate
+
+
+def environment_as_given() -> dict[str, str]:
+    """The environment without what was added here, also where a launcher has passed it on to this process."""
+    added = _RAISE if "PVC_HYDRA_RAISES" in os.environ else {}
+    return {name: value for name, value in os.environ.items() if name not in added}
 
 
 def _sweep_name(overrides: str) -> str:
@@ -83,7 +96,7 @@ def _sweep_name(overrides: str) -> str:
     name = overrides.replace("/", "_")
     if len(name) <= MOST_CHARACTERS:
         return name or "run"
-    parts = sorted(re.split(r",(?=[^,\[\]{}=]+=)", name), key=lambda part: "[" in part or "{" in part)
+    parts = sorted(split(name), key=lambda part: "[" in part or "{" in part)
     digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
     return f"{','.join(parts)[: MOST_CHARACTERS - len(digest) - 1].rstrip(',')}-{digest}"
 
@@ -91,13 +104,29 @@ def _sweep_name(overrides: str) -> str:
 OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
 
 
+def _tasks_per_node(devices: Any) -> int:
+    """How many processes Slurm is to start on a node for these devices of Lightning's Trainer."""
+    count = len(devices) if isinstance(devices, ListConfig) else devices
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ConfigError(f"trainer.devices={devices}: Slurm must know how many devices a node has; give a number")
+    return count
+
+
+OmegaConf.register_new_resolver("tasks_per_node", _tasks_per_node, replace=True)
+
+
 def output_folder(out: str) -> Path:
     """Where a task writes: ``out``, or in a sweep this run's own folder in it."""
-    return Path(HydraConfig.get().runtime.output_dir) if _is_sweep() else Path(out)
+    return Path(HydraConfig.get().runtime.output_dir) if is_sweep() else Path(out)
 
 
-def _is_sweep() -> bool:
+def is_sweep() -> bool:
+    """Whether this is one run of a sweep (``-m``)."""
     return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _kept_out_of_names(config_name: str) -> list[str]:
+    return list(OmegaConf.load(config_dir() / f"{config_name}.yaml").hydra.job.config.override_dirname.exclude_keys)
 
 
 def _check_experiment(cfg: DictConfig, config_name: str) -> None:
@@ -112,7 +141,7 @@ def _check_experiment(cfg: DictConfig, config_name: str) -> None:
         )
 
 
-def _message(error: BaseException, config_name: str) -> str:
+def message(error: BaseException, config_name: str) -> str:
     """What to tell the user: the named error behind Hydra's, where there is one."""
     cause: BaseException | None = error
     while cause is not None:

@@ -40,7 +40,7 @@ def test_the_wheel_carries_every_module_config_and_checkpoint_and_nothing_else(w
         every = (p for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts)
         return {prefix + p.relative_to(ROOT).as_posix() for p in every if p.suffix != ".partial"}
 
-    expected = files("pvc") | files("configs", "pvc/") | files("checkpoints", "pvc/")
+    expected = files("pvc") | files("hydra_plugins") | files("configs", "pvc/") | files("checkpoints", "pvc/")
     inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert inside == expected
     assert any(name.startswith("pvc/configs/") and name.endswith(".yaml") for name in inside)

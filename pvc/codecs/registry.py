@@ -1,7 +1,7 @@
 """Codecs by name: a file in ``configs/codec``, or a checkpoint."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from pvc.codecs.base import Codec
 from pvc.errors import CheckpointError, ConfigError, PvcError
-from pvc.paths import config_dir, find_checkpoints
+from pvc.paths import common_name, config_dir, find_checkpoints
 from pvc.versions import versions
 
 if TYPE_CHECKING:
@@ -53,11 +53,31 @@ def load_codec(name: str, gop: int = 12, device: str = "cpu", weights_dir: str |
         checkpoints = find_checkpoints(name)
     except CheckpointError as error:
         raise ConfigError(f"no codec is called {name!r} (codecs: {', '.join(codec_names())}), and {error}") from None
+    return _trained({path.stem: path for path in checkpoints}, gop, device)
+
+
+def load_release(path: Path, name: str, gop: int = 12, device: str = "cpu") -> Codec:
+    """The codec of a training's release ``path`` as if its file were called ``name``.
+
+    Where it has one rate and the name ends in it (``ssf-1e-4``), the codec has the common name (``ssf``): results of
+    several such are one curve.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be loaded.
+    """
+    codec = _trained({name: path}, gop, device)
+    rates = getattr(codec, "betas", None) or getattr(codec, "qps", ())
+    codec.name = common_name(Path(f"{name}.safetensors")) if len(rates) == 1 else name
+    return codec
+
+
+def _trained(checkpoints: Mapping[str, Path], gop: int, device: str) -> Codec:
+    """The codec of checkpoints by their names, with all that decides its results in ``meta``."""
     _check_device(device)
-    codec = load_trained(checkpoints, device=device, gop=gop)
-    hashes = {path.stem: _sha256(path) for path in checkpoints}
+    codec = load_trained([*checkpoints.values()], device=device, gop=gop)
+    hashes = {name: _sha256(path) for name, path in checkpoints.items()}
     settings = {"gop": gop, "device": device, "libraries": versions("torch"), "checkpoints": hashes}
-    codec.meta = {**getattr(codec, "meta", {}), **settings, **_loss_networks(checkpoints)}
+    codec.meta = {**getattr(codec, "meta", {}), **settings, **_loss_networks([*checkpoints.values()])}
     return codec
 
 

@@ -1,11 +1,8 @@
 """``pvc data base``: code the base layer of a training set once, in parallel, and go on where it was stopped."""
 
-import fcntl
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -16,16 +13,16 @@ from torch import Tensor
 from pvc.codecs import Codec
 from pvc.codecs.base_layer import base_point
 from pvc.codecs.registry import load_codec
+from pvc.commands.folder import KEEP_FREE, alone
 from pvc.console import progress
 from pvc.data import Sequence, sequences
-from pvc.data.base_layer import SALIENCY, BaseLayer, qp_track, source_digest
+from pvc.data.base_layer import SALIENCY, BaseLayer, qp_track
+from pvc.data.identity import Digests
 from pvc.errors import ConfigError, DataError, ImportanceError, JobsFailed
 from pvc.evaluation.workers import Failed, Workers, worker_count
 from pvc.hydra_entry import hydra_entry
 from pvc.importance.registry import configured_source
 from pvc.importance.source import Source
-
-_KEEP_FREE = 2**30  # bytes that are left free on the disk
 
 
 class Item(NamedTuple):
@@ -52,6 +49,7 @@ class Coder:
     ):
         self.cache, self.clips, self._frames = cache, clips, frames
         self._codec, self._saliency = codec, saliency
+        self._digests = Digests()
 
     def shape(self, item: Item) -> tuple[int, int, int, int]:
         """Of the track, ``[T, C, H, W]``."""
@@ -62,12 +60,15 @@ class Coder:
         """Whether the track is in the cache, of this very clip."""
         clip = self.clips[item.clip]
         info = self.cache.info(clip.name, item.track)
-        return info is not None and tuple(info["shape"]) == self.shape(item) and info["source"] == source_digest(clip)
+        if info is None or tuple(info["shape"]) != self.shape(item):
+            return False
+        return self._digests.fit(info["source"], clip, info["shape"][0])
 
     def store(self, item: Item) -> None:
         """Make the track and store it."""
         clip, about = self.clips[item.clip], {"shape": self.shape(item)}
-        about["source"] = source_digest(clip)
+        of_masks = item.qp is None and self._saliency is None and clip.has_mask
+        about["source"] = self._digests.of(clip, about["shape"][0], of_masks)
         if item.qp is None:
             frames = self._maps(clip, about["shape"][0])
         else:
@@ -114,7 +115,7 @@ def base(cfg: DictConfig) -> None:
     cache = BaseLayer(cfg.out)
     cache.folder.mkdir(parents=True, exist_ok=True)
     coder = Coder(cache, clips, cfg.frames, codec, source)
-    with _alone(cache.folder):
+    with alone(cache.folder, "pvc data base"):
         saliency = None if source is None else {"source": name, **source.meta}
         made_by = {"base": cfg.base, "codec": codec.meta, "gop": codec.gop, "frames": cfg.frames, "saliency": saliency}
         cache.begin({**made_by, "qp": qps})
@@ -146,22 +147,11 @@ def _work(coder: Coder, items: list[Item], jobs: int, total: int) -> list[str]:
 def _check_space(coder: Coder, items: list[Item]) -> None:
     need = sum(int(torch.Size(coder.shape(item)).numel()) for item in items)
     free = shutil.disk_usage(coder.cache.folder).free
-    if need + _KEEP_FREE > free:
+    if need + KEEP_FREE > free:
         raise DataError(
             f"the base layer takes {need / 1e9:.1f} GB more and {coder.cache.folder} has {free / 1e9:.1f} GB free, of "
             "which 1 GB must stay so; give another out, fewer frames or fewer qp"
         )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other writers away; the lock ends with the process, however it ends."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(f"another pvc data base is at work in {folder}; wait, or give another out") from None
-        yield
 
 
 def _whole_numbers(qps: object) -> list[int]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from pvc.codecs.cpvc import CpvcCodec
-from pvc.codecs.memory import keep_freed_memory
 from pvc.codecs.neural import NeuralCodec
 from pvc.codecs.registry import load_trained
 from pvc.errors import BitstreamError, ConfigError, VideoError
+from pvc.memory import keep_freed_memory
 from pvc.paths import find_checkpoints
 from pvc.video.pipe import is_pipe, standard_input, standard_output
 

@@ -7,11 +7,11 @@ from rich.console import Console
 
 from pvc.errors import ConfigError
 from pvc.evaluation import notes, tables
-from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import compare
 from pvc.evaluation.crops import CropSettings
 from pvc.evaluation.published import load_all_published
 from pvc.evaluation.records import Failure, Record, job_key, load_failures, load_runs
+from pvc.metrics.bd_rate import Settings
 
 
 def table(

@@ -6,7 +6,6 @@ uint8 ``[T, C, H, W]`` in a ``.u8`` file, memory-mapped when read, and a ``.json
 says that the track is whole. ``base.json`` says how all of it was made.
 """
 
-import hashlib
 import json
 import os
 import uuid
@@ -19,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pvc.data.sequence import Sequence
 from pvc.errors import ConfigError, DataError
 
 SALIENCY = "saliency"
@@ -29,11 +27,6 @@ SALIENCY = "saliency"
 def qp_track(qp: int) -> str:
     """Name of the track with the pictures at ``qp``."""
     return f"qp{qp:d}"
-
-
-def source_digest(sequence: Sequence) -> str:
-    """What tells the clips of one name apart: a hash of the first frame."""
-    return hashlib.sha256(sequence.read(0, 1).numpy().tobytes()).hexdigest()[:16]
 
 
 class BaseLayer:
@@ -83,7 +76,7 @@ class BaseLayer:
     # -- tracks ------------------------------------------------------------------------------------------------------
 
     def info(self, name: str, track: str) -> dict[str, Any] | None:
-        """``shape`` ``[T, C, H, W]``, ``source`` (:func:`source_digest`) and, of pictures, ``bits`` of their stream.
+        """``shape`` ``[T, C, H, W]``, ``source`` (:func:`~pvc.data.identity.source_digest`) and, of pictures, ``bits``.
 
         None where the track is not there, or not whole.
         """

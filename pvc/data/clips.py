@@ -35,22 +35,32 @@ class ClipSequence(Sequence):
     cache: FrameCache | None = None
     options: dict = field(default_factory=dict)
     """What :func:`pvc.video.open_video` has to be told about a raw file."""
+    _opened: dict[Path, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def has_mask(self) -> bool:
         return self.mask_path is not None
 
-    def _read(self, start: int, count: int, box: Box | None) -> Tensor:
+    def _read(self, start: int, count: int, box: Box | None, step: int) -> Tensor:
         if self.cache:
-            return _part(self.cache.load(self.path, **self.options), start, count, box)
-        frames = read_clip(self.path, start, count, **self.options)
+            return _part(self._cached(self.path, **self.options), start, count, box, step)
+        frames = read_clip(self.path, start, (count - 1) * step + 1, **self.options)[::step]
         return frames if box is None else box.cut(frames)
 
-    def _read_mask(self, start: int, count: int, box: Box | None) -> Tensor:
+    def _read_mask(self, start: int, count: int, box: Box | None, step: int) -> Tensor:
         if self.cache:
-            return _part(self.cache.load(self.mask_path, grey=True), start, count, box).float() / 255
-        mask = read_map(self.mask_path, start, count)
+            return _part(self._cached(self.mask_path, grey=True), start, count, box, step).float() / 255
+        mask = read_map(self.mask_path, start, (count - 1) * step + 1)[::step]
         return mask if box is None else box.cut(mask)
+
+    def _cached(self, path: Path, **how: object) -> np.ndarray:
+        """The frames of a clip or mask; looked up once a process, as that costs as much as reading a crop."""
+        if path not in self._opened:
+            self._opened[path] = self.cache.load(path, **how)
+        return self._opened[path]
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_opened": {}}  # other processes map the file themselves
 
     def _stream(self, count: int) -> Iterator[Tensor]:
         if self.cache:
@@ -239,6 +249,6 @@ def _has_images(folder: Path) -> bool:
     return any(p.suffix.lower() in IMAGE_SUFFIXES for p in folder.iterdir())
 
 
-def _part(frames: np.ndarray, start: int, count: int, box: Box | None) -> Tensor:
-    part = frames[start : start + count]
+def _part(frames: np.ndarray, start: int, count: int, box: Box | None, step: int) -> Tensor:
+    part = frames[start : start + count * step : step]
     return torch.from_numpy(np.array(part if box is None else box.cut(part)))

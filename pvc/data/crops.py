@@ -36,7 +36,7 @@ class CropDataset(Dataset):
         on_error: ``"raise"``, or ``"skip"``: count a broken sequence in :attr:`skipped` and draw another.
         samples_per_epoch: length of an epoch (a pass over the data without it).
 
-    An item is ``{"frames": uint8 [T, 3, crop, crop], "roi": float32 [T, 1, crop, crop]}``.
+    An item is ``{"frames": uint8 [T, 3, crop, crop], "roi": float32 [T, 1, crop, crop], "index": int}``.
 
     Raises:
         DataError: no sequences, one with fewer than T frames, or one without a mask where masks are asked for.
@@ -92,7 +92,7 @@ class CropDataset(Dataset):
             entry = self._order(index) if attempt == 0 else rng.choice(self._entries)
             sequence = self.sequences[entry]
             try:
-                return self._sample(sequence, rng)
+                return {**self._sample(sequence, rng), "index": index}
             except PvcError as error:
                 if self.on_error == "raise":
                     raise
@@ -111,13 +111,13 @@ class CropDataset(Dataset):
         true_mask = self.roi == "mask" or (self.roi == "mixed" and sequence.has_mask and draws[3] < 0.5)
         dims = [d for d, p, u in zip((-1, -2, 0), self.flips, draws, strict=False) if u < p]
 
-        frames = sequence.read(start, span, box)[::stride].flip(dims)
+        frames = sequence.read(start, self.frames, box, stride).flip(dims)
         if side != self.crop:
             frames = interpolate(frames.float(), (self.crop, self.crop), mode="bicubic", antialias=True)
             frames = frames.round().clamp(0, 255).to(torch.uint8)
         if not true_mask:
             return {"frames": frames, "roi": perlin_mask((self.frames, self.crop, self.crop), rng, self.perlin)}
-        mask = sequence.read_mask(start, span, box)[::stride].flip(dims)
+        mask = sequence.read_mask(start, self.frames, box, stride).flip(dims)
         return {"frames": frames, "roi": interpolate(mask, (self.crop, self.crop), mode="nearest-exact")}
 
     def _order(self, index: int) -> int:

@@ -35,8 +35,9 @@ class DavisSequence(PictureSequence):
     def frame_file(self, i: int) -> Path:
         return self.files[i]
 
-    def _read_mask(self, start: int, count: int, box: Box | None) -> Tensor:
-        return self._stack(self.masks[start : start + count], lambda p: read_annotation(p, self.objects), box)
+    def _read_mask(self, start: int, count: int, box: Box | None, step: int) -> Tensor:
+        files = self.masks[start : start + count * step : step]
+        return self._stack(files, lambda p: read_annotation(p, self.objects), box)
 
 
 class Davis(Source):

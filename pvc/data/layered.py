@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pvc.data.base_layer import SALIENCY, BaseLayer, qp_track, source_digest
+from pvc.data.base_layer import SALIENCY, BaseLayer, qp_track
 from pvc.data.crops import CropDataset
+from pvc.data.identity import Digests
 from pvc.data.module import ClipDataModule
 from pvc.data.sequence import Box, Sequence
 from pvc.errors import ConfigError, DataError
 
 _COMPARED = 256
-"""Clips whose first frame is compared with what was coded; of a larger set so many, evenly spread."""
+"""Clips whose frames are compared with what was coded; of a larger set so many, evenly spread."""
 
 
 @dataclass
@@ -35,15 +36,15 @@ class LayeredSequence(Sequence):
     def has_mask(self) -> bool:
         return True
 
-    def _read(self, start: int, count: int, box: Box | None) -> Tensor:
-        base = self._track(qp_track(self.qp), start, count, box)
-        return torch.cat([self.source.read(start, count, box), base], dim=1)
+    def _read(self, start: int, count: int, box: Box | None, step: int) -> Tensor:
+        base = self._track(qp_track(self.qp), start, count, box, step)
+        return torch.cat([self.source.read(start, count, box, step), base], dim=1)
 
-    def _read_mask(self, start: int, count: int, box: Box | None) -> Tensor:
-        return self._track(SALIENCY, start, count, box).float() / 255
+    def _read_mask(self, start: int, count: int, box: Box | None, step: int) -> Tensor:
+        return self._track(SALIENCY, start, count, box, step).float() / 255
 
-    def _track(self, track: str, start: int, count: int, box: Box | None) -> Tensor:
-        part = self.cache.load(self.name, track)[start : start + count]
+    def _track(self, track: str, start: int, count: int, box: Box | None, step: int) -> Tensor:
+        part = self.cache.load(self.name, track)[start : start + count * step : step]
         return torch.from_numpy(np.array(part if box is None else box.cut(part)))
 
 
@@ -64,7 +65,7 @@ def layered(cache: BaseLayer, sequences: List[Sequence], qps: List[int], base: s
             f"{cache.folder} has qp {_list(made_by['qp'])} and not {_list(unknown)}; add it by pvc data base with "
             f"qp=[{_list(unknown)}] and the same out, or change model.qps"
         )
-    found, missing = [], []
+    found, missing, digests = [], [], Digests()
     compared = {*np.linspace(0, len(sequences) - 1, min(_COMPARED, len(sequences))).round().astype(int).tolist()}
     for i, s in enumerate(sequences):
         infos = [cache.info(s.name, track) for track in (SALIENCY, *map(qp_track, qps))]
@@ -73,7 +74,7 @@ def layered(cache: BaseLayer, sequences: List[Sequence], qps: List[int], base: s
             continue
         frames, _, *size = infos[0]["shape"]
         other = size != [s.height, s.width] or frames > s.frames
-        if other or (i in compared and any(info["source"] != source_digest(s) for info in infos)):
+        if other or (i in compared and not all(digests.fit(info["source"], s, frames) for info in infos)):
             raise DataError(
                 f"{cache.folder} holds another clip under the name {s.name} than {s.dataset} has; run pvc data base "
                 "again with this data set and the same out"
@@ -114,7 +115,10 @@ class LayeredCrops(CropDataset):
 
 
 class LayeredClips(Dataset):
-    """The first frames of each clip at each QP, whole; items as those of :class:`LayeredCrops`, with ``"name"``."""
+    """The first frames of each clip at each QP, whole; items as those of :class:`LayeredCrops`, with ``"name"``.
+
+    ``"base_bpp"``, where the cache knows it, is the rate of the base layer's whole stream, in bits per pixel.
+    """
 
     def __init__(self, sequences: List[List[LayeredSequence]], frames: int | None) -> None:
         self.sequences, self.frames = [s for one in sequences for s in one], frames
@@ -125,7 +129,11 @@ class LayeredClips(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         s = self.sequences[index]
         count = min(s.frames, self.frames or s.frames)
-        return split({"frames": s.read(0, count), "roi": s.read_mask(0, count), "name": s.name}, s.qp)
+        item = {"frames": s.read(0, count), "roi": s.read_mask(0, count), "name": s.name}
+        track = s.cache.info(s.name, qp_track(s.qp))
+        if track and "bits" in track:
+            item["base_bpp"] = track["bits"] / (s.frames * s.height * s.width)
+        return split(item, s.qp)
 
 
 class BaseLayerDataModule(ClipDataModule):

@@ -1,9 +1,12 @@
 """A DataLoader whose workers can be forked from a process that has decoded video."""
 
 import gc
+import signal
 from collections.abc import Iterator
 
 from torch.utils.data import DataLoader
+
+from pvc.memory import keep_freed_memory
 
 
 class ClipLoader(DataLoader):
@@ -14,7 +17,7 @@ class ClipLoader(DataLoader):
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **{"worker_init_fn": _freeze, **kwargs})
+        super().__init__(*args, **{"worker_init_fn": _prepare_worker, **kwargs})
 
     def __iter__(self) -> Iterator:
         gc.collect()
@@ -28,5 +31,10 @@ class ClipLoader(DataLoader):
         """See :meth:`state_dict`."""
 
 
-def _freeze(_: int) -> None:
+def _prepare_worker(_: int) -> None:
+    keep_freed_memory()
     gc.freeze()  # whatever was inherited is never collected here
+    # Slurm, a terminal and others send a signal to all processes of a run. The training process decides when it ends; a
+    # worker that is killed before would be an error in the middle of a step. It notices when its parent is gone.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(each, signal.SIG_IGN)

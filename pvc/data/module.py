@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pvc.data.crops import CropDataset
 from pvc.data.loader import ClipLoader
-from pvc.data.sampler import GlobalIndexSampler
+from pvc.data.sampler import GlobalIndexSampler, ShareSampler
 from pvc.data.sequence import Sequence
 from pvc.data.source import Source
 from pvc.errors import ConfigError
@@ -23,9 +23,11 @@ from pvc.importance import PerlinSettings, perlin_mask
 class ClipDataModule(LightningDataModule):
     """Training crops and whole validation frames of a source.
 
-    A training batch is ``{"frames": uint8 [N, T, 3, c, c], "roi": float32 [N, T, 1, c, c]}``. A validation batch holds
+    A training batch is ``{"frames": uint8 [N, T, 3, c, c], "roi": float32 [N, T, 1, c, c],
+    "index": int64 [N]}``, the last the number of each sample since the beginning of the training. A validation batch holds
     the first ``val_frames`` frames of one sequence, whole, with its true mask (a fixed Perlin map where it has none),
-    and ``"name"`` (list of one str) and ``"fps"`` (list of one Fraction).
+    and ``"name"`` (list of one str), ``"fps"`` (list of one Fraction) and ``"counted"`` (list of one bool, see
+    :class:`Shares`).
 
     Args:
         source: makes the source: called as ``source(root=root, on_error=on_error)``.
@@ -116,11 +118,13 @@ class ClipDataModule(LightningDataModule):
         )  # fmt: skip
 
     def val_dataloader(self) -> DataLoader:
-        """One sequence a batch, whole frames, always in the same order."""
+        """One sequence a batch, whole frames, always in the same order; each process has its share, see `Shares`."""
         workers = min(self.workers, 1)
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return ClipLoader(
-            self.val_set, batch_size=1, collate_fn=_collate_one, num_workers=workers, persistent_workers=workers > 0
-        )
+            Shares(self.val_set), batch_size=1, sampler=ShareSampler(len(self.val_set), rank, world_size),
+            collate_fn=_collate_one, num_workers=workers, persistent_workers=workers > 0,
+        )  # fmt: skip
 
     def on_after_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
         """Count what the training has consumed (a batch that is merely prefetched has not come here yet)."""
@@ -152,6 +156,23 @@ class WholeClips(Dataset):
             rng = np.random.default_rng([self.seed, zlib.crc32(s.name.encode())])
             roi = perlin_mask((count, s.height, s.width), rng, self.perlin)
         return {"frames": s.read(0, count), "roi": roi, "name": s.name, "fps": s.fps}
+
+
+class Shares(Dataset):
+    """The items of ``whole``, with ``"counted"``: False for those beyond its end, with which processes whose share is
+    smaller keep the others company.
+
+    Processes with different numbers of batches would wait for each other for ever.
+    """
+
+    def __init__(self, whole: Dataset) -> None:
+        self.whole = whole
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def __getitem__(self, index: int) -> dict:
+        return {**self.whole[index % len(self.whole)], "counted": index < len(self.whole)}
 
 
 def _collate_one(items: list[dict]) -> dict:

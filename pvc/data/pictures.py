@@ -6,12 +6,13 @@ from collections.abc import Sequence as Paths
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import torch
 from torch import Tensor
 
 from pvc.data.sequence import Box, Sequence
 from pvc.errors import DataError
-from pvc.video.images import read_rgb
+from pvc.video.images import read_pixels
 
 
 @dataclass
@@ -21,20 +22,35 @@ class PictureSequence(Sequence):
     @abstractmethod
     def frame_file(self, i: int) -> Path: ...
 
-    def _read(self, start: int, count: int, box: Box | None) -> Tensor:
-        return self._stack([self.frame_file(i) for i in range(start, start + count)], read_rgb, box)
+    def png(self, number: int) -> bytes | None:
+        file = self.frame_file(number)
+        return file.read_bytes() if file.suffix.lower() == ".png" else None
+
+    def _read(self, start: int, count: int, box: Box | None, step: int) -> Tensor:
+        box = box or Box(0, 0, self.height, self.width)
+        frames = torch.empty(count, 3, box.height, box.width, dtype=torch.uint8)
+        for i, frame in enumerate(frames.numpy()):
+            file = self.frame_file(start + i * step)
+            pixels = read_pixels(file)
+            self._check_size(file, *pixels.shape[:2])
+            window = pixels[box.top : box.top + box.height, box.left : box.left + box.width]
+            cv2.split(window, list(frame))  # only the window is copied, and faster than PyTorch and NumPy do it
+        return frames
 
     def _stack(self, files: Paths[Path], read: Callable[[Path], Tensor], box: Box | None) -> Tensor:
         frames = []
         for file in files:
             frame = read(file)
-            if frame.shape[1:] != (self.height, self.width):
-                raise DataError(
-                    f"{file} is {frame.shape[2]}x{frame.shape[1]}; {self.dataset}/{self.name} is "
-                    f"{self.width}x{self.height}, and all its frames and masks must be"
-                )
+            self._check_size(file, *frame.shape[1:])
             frames.append(frame if box is None else box.cut(frame))
         return torch.stack(frames)
+
+    def _check_size(self, file: Path, height: int, width: int) -> None:
+        if (height, width) != (self.height, self.width):
+            raise DataError(
+                f"{file} is {width}x{height}; {self.dataset}/{self.name} is {self.width}x{self.height}, and all its "
+                "frames and masks must be"
+            )
 
 
 def read_list(file: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which samples a process draws: a window over the endless row of sample numbers."""
+"""Which samples a process draws: of training a window over the endless row of numbers, of validation its share."""
 
 from collections.abc import Callable, Iterator
 
@@ -34,3 +34,16 @@ class GlobalIndexSampler(DistributedSampler):
         for b in range(self.batches):
             step = first + b * self.num_replicas * self.batch_size
             yield from range(step, step + self.batch_size)
+
+
+class ShareSampler(DistributedSampler):
+    """Every ``world_size``-th number from ``rank`` on, as many in each process: the last may lie beyond ``length``.
+
+    ``DistributedSampler`` repeats the first samples instead, which nobody can tell from their first time.
+    """
+
+    def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
+        super().__init__(range(length), num_replicas=world_size, rank=rank, shuffle=False)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.rank, self.total_size, self.num_replicas))

@@ -43,23 +43,26 @@ class Sequence(ABC):
         """Whether :meth:`read_mask` gives a map."""
         return False
 
-    def read(self, start: int = 0, count: int | None = None, box: Box | None = None) -> Tensor:
-        """Frames ``start ... start + count - 1`` (to the end without ``count``), uint8 RGB ``[T, 3, H, W]``.
+    def read(self, start: int = 0, count: int | None = None, box: Box | None = None, step: int = 1) -> Tensor:
+        """Frames ``start, start + step, ...``, ``count`` of them (to the end without), uint8 RGB ``[T, 3, H, W]``.
 
         Args:
             box: read this window of the frames only.
+            step: distance between the frames; pictures that lie between are not read.
 
         Raises:
             DataError: the sequence has no such frames.
             PvcError: a file is missing or broken; the message names it.
         """
-        return self._whole(self._read(start, n := self._count(start, count), box), n, box, "frame")
+        return self._whole(self._read(start, n := self._count(start, count, step), box, step), n, box, "frame")
 
-    def read_mask(self, start: int = 0, count: int | None = None, box: Box | None = None) -> Tensor | None:
+    def read_mask(
+        self, start: int = 0, count: int | None = None, box: Box | None = None, step: int = 1
+    ) -> Tensor | None:
         """The importance map of the same frames, float32 ``[T, 1, H, W]`` in [0, 1], or None where there is none."""
         if not self.has_mask:
             return None
-        return self._whole(self._read_mask(start, n := self._count(start, count), box), n, box, "mask")
+        return self._whole(self._read_mask(start, n := self._count(start, count, step), box, step), n, box, "mask")
 
     def stream(self, count: int | None = None) -> Iterator[Tensor]:
         """The first ``count`` frames (all without it) one by one, uint8 RGB ``[3, H, W]``, in constant memory.
@@ -75,19 +78,23 @@ class Sequence(ABC):
             return None
         return self._whole_stream(self._stream_mask(n := self._count(0, count)), n, "mask")
 
-    @abstractmethod
-    def _read(self, start: int, count: int, box: Box | None) -> Tensor: ...
+    def png(self, number: int) -> bytes | None:
+        """A frame as the PNG file that the data set has of it; None where it has none."""
+        return None
 
-    def _read_mask(self, start: int, count: int, box: Box | None) -> Tensor:
+    @abstractmethod
+    def _read(self, start: int, count: int, box: Box | None, step: int) -> Tensor: ...
+
+    def _read_mask(self, start: int, count: int, box: Box | None, step: int) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} says that it has a mask but cannot read it")
 
     def _stream(self, count: int) -> Iterator[Tensor]:
         for start in range(0, count, _CHUNK):
-            yield from self._read(start, min(_CHUNK, count - start), None)
+            yield from self._read(start, min(_CHUNK, count - start), None, 1)
 
     def _stream_mask(self, count: int) -> Iterator[Tensor]:
         for start in range(0, count, _CHUNK):
-            yield from self._read_mask(start, min(_CHUNK, count - start), None)
+            yield from self._read_mask(start, min(_CHUNK, count - start), None, 1)
 
     def _whole_stream(self, frames: Iterator[Tensor], count: int, what: str) -> Iterator[Tensor]:
         found = 0
@@ -110,10 +117,12 @@ class Sequence(ABC):
             )
         return read
 
-    def _count(self, start: int, count: int | None) -> int:
-        count = self.frames - start if count is None else count
-        if start < 0 or count < 1 or start + count > self.frames:
+    def _count(self, start: int, count: int | None, step: int = 1) -> int:
+        count = -(-(self.frames - start) // step) if count is None else count
+        if start < 0 or count < 1 or step < 1 or start + (count - 1) * step >= self.frames:
+            apart = f", {step} apart," if step != 1 else ""
             raise DataError(
-                f"{self.dataset}/{self.name} has frames 0 to {self.frames - 1}; {count} from frame {start} do not exist"
+                f"{self.dataset}/{self.name} has frames 0 to {self.frames - 1}; {count} from frame {start}{apart} do "
+                "not exist"
             )
         return count

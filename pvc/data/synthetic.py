@@ -33,13 +33,13 @@ class SyntheticSequence(Sequence):
     def has_mask(self) -> bool:
         return any(actor.roi for actor in self.scene.actors)
 
-    def _read(self, start: int, count: int, box: Box | None) -> Tensor:
-        frames = np.stack([self.renderer.frame(t)[0] for t in range(start, start + count)])
+    def _read(self, start: int, count: int, box: Box | None, step: int) -> Tensor:
+        frames = np.stack([self.renderer.frame(t)[0] for t in range(start, start + count * step, step)])
         frames = torch.from_numpy(frames).permute(0, 3, 1, 2)
         return (frames if box is None else box.cut(frames)).contiguous()
 
-    def _read_mask(self, start: int, count: int, box: Box | None) -> Tensor:
-        masks = np.stack([self.renderer.frame(t)[1] for t in range(start, start + count)])
+    def _read_mask(self, start: int, count: int, box: Box | None, step: int) -> Tensor:
+        masks = np.stack([self.renderer.frame(t)[1] for t in range(start, start + count * step, step)])
         masks = torch.from_numpy(masks).unsqueeze(1)
         return masks if box is None else box.cut(masks)
 

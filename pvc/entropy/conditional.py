@@ -8,9 +8,11 @@ from compressai.entropy_models import GaussianConditional
 from compressai.ops import LowerBound, quantize_ste
 from torch import Tensor, nn
 
+from pvc.entropy import noise
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.quantise import DeadZone
 from pvc.entropy.skip import FLAG, is_certain, skipped
+from pvc.entropy.step_map import FACTORS, factor, table
 from pvc.entropy.tables import tables_of
 
 # 64 standard deviations, even in the logarithm, as in CompressAI.
@@ -19,6 +21,8 @@ LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
 SCALE_TABLE = [SCALE_MIN * math.exp(LOG_STEP * i) for i in range(SCALE_LEVELS)]
 # Where one of them is nearer than the next. Rounded, so that they do not hang on the last bit of a library's logarithm.
 SCALE_EDGES = [round(math.sqrt(a * b) * 2**20) / 2**20 for a, b in pairwise(SCALE_TABLE)]
+# Levels by which the standard deviation falls when it is counted in coarser steps.
+SHIFTS = tuple(round(math.log(f) / LOG_STEP) for f in FACTORS)
 # Largest magnitude of a symbol: what an escape can hold.
 SYMBOL_LIMIT = 2**15 - 1
 
@@ -53,9 +57,9 @@ class Conditional(nn.Module):
         """Compute the coder's tables; they are stored with the weights."""
         self.conditional.update_scale_table(SCALE_TABLE, force=True)
 
-    def _quantise(self, v: Tensor, q: Tensor | None, std: Tensor | None) -> Tensor:
-        """Symbols of ``v`` = y - mean."""
-        return quantize_ste(v) if self.dead_zone is None else self.dead_zone(v, q, std)
+    def _quantise(self, v: Tensor) -> Tensor:
+        """Symbols of ``v`` = y - mean, in steps."""
+        return quantize_ste(v) if self.dead_zone is None else self.dead_zone(v)
 
     def _level_to_scale(self, level: Tensor) -> Tensor:
         level = self.bound(level)
@@ -68,42 +72,51 @@ class Conditional(nn.Module):
         edge = torch.ceil(-self.conditional._standardized_quantile(self.conditional.tail_mass / 2) * std)
         return torch.where(magnitude <= edge, 2.0**-16, 2.0**-20 / magnitude.clamp(min=1))
 
-    def estimate(self, y: Tensor, mean: Tensor, level: Tensor, q: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Symbols of ``y``, y - mean as the rate sees it, and its likelihood, each [N, M, h, w].
+    def estimate(self, y: Tensor, mean: Tensor, level: Tensor, coarse: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """``y`` - mean as it is decoded, as the rate sees it, and its likelihood, each [N, M, h, w].
 
-        In training without a dead zone the rate sees uniform noise instead of rounding. In evaluation symbols that the
-        coder skips are zero and cost nothing.
+        ``coarse`` [N, 1, h, w] is the step map (:mod:`pvc.entropy.step_map`), None for step 1 everywhere; ``level`` is
+        that of step 1. In training without a dead zone the rate sees uniform noise instead of rounding. In evaluation
+        symbols that the coder skips are zero and cost nothing.
         """
-        std = self._level_to_scale(level)
-        symbols = self._quantise(y - mean, q, std)
-        noise = self.training and self.dead_zone is None
-        coded = y - mean + torch.empty_like(y).uniform_(-0.5, 0.5) if noise else symbols
+        step, level = self._coarser(level, coarse)
+        std, v = self._level_to_scale(level), (y - mean) / step
+        symbols = self._quantise(v)
+        noisy = self.training and self.dead_zone is None
+        coded = v + (noise.uniform(y.shape, y.device) - 0.5) if noisy else symbols
         likelihood = self.conditional.likelihood_lower_bound(self.conditional._likelihood(coded, std))
         if not self.training:
             likelihood = likelihood.maximum(self._rarest(symbols.abs(), std))
         if self.log_scale and not self.training:
             skip, _ = skipped(level, symbols)
             symbols, likelihood = symbols.masked_fill(skip, 0), likelihood.masked_fill(skip, 1)
-        return symbols, coded, likelihood
+        return symbols * step, coded * step, likelihood
 
-    def put(self, y: Tensor, mean: Tensor, level: Tensor, q: Tensor | None, writer: Writer) -> Tensor:
-        """Write the symbols of y [1, M, h, w], which are returned; ``level`` is exact and whole."""
-        std = self._level_to_scale(level.to(mean.dtype)) if self.log_scale else None
-        symbols = self._quantise(y - mean, q, std).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+    def _coarser(self, level: Tensor, coarse: Tensor | None) -> tuple[Tensor | int, Tensor]:
+        """The step of each block, and the level of what is left of a latent of ``level`` in units of that step."""
+        if coarse is None:
+            return 1, level
+        return factor(coarse), level.clamp(max=SCALE_LEVELS - 1) - table(SHIFTS, level)[coarse.long()]
+
+    def put(self, y: Tensor, mean: Tensor, level: Tensor, coarse: Tensor | None, writer: Writer) -> Tensor:
+        """Write y [1, M, h, w]; returns y - mean as it is decoded. ``level`` is exact and whole, that of step 1."""
+        step, level = self._coarser(level, coarse)
+        symbols = self._quantise((y - mean) / step).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
         indexes = level.clamp(min=0)
         if self.log_scale:
             skip, flag = skipped(level, symbols)
             writer.put(flag, torch.zeros_like(flag, dtype=torch.int16), FLAG)
             symbols, indexes = symbols.masked_fill(skip, 0), indexes.masked_fill(skip, -1)
         writer.put(symbols, indexes, tables_of(self.conditional))
-        return symbols
+        return symbols * step
 
-    def get(self, level: Tensor, reader: Reader) -> Tensor:
-        """The symbols that :meth:`put` wrote with this ``level``, int16."""
+    def get(self, level: Tensor, coarse: Tensor | None, reader: Reader) -> Tensor:
+        """What :meth:`put` returned for this ``level`` and ``coarse``, whole numbers in float."""
+        step, level = self._coarser(level, coarse)
         indexes = level.clamp(min=0)
         if self.log_scale and not reader.get(torch.zeros(1), FLAG).item():
             indexes = indexes.masked_fill(is_certain(level), -1)
-        return reader.get(indexes, tables_of(self.conditional))
+        return reader.get(indexes, tables_of(self.conditional)).float() * step
 
     def whole_level(self, level: Tensor) -> Tensor:
         """Row of the table, from an exact scale (or level): whole numbers up to the last row, in float64."""

@@ -7,11 +7,12 @@ from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from compressai.ops import quantize_ste
 from torch import Tensor
 
-from pvc.entropy import exact
+from pvc.entropy import exact, noise
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.condition import Conditioned
 from pvc.entropy.conditional import SYMBOL_LIMIT, Conditional
 from pvc.entropy.quantise import DeadZone
+from pvc.entropy.step_map import factor
 from pvc.entropy.tables import tables_of
 
 # Magnitude up to which the symbols of the frame before tell the scale something.
@@ -24,6 +25,20 @@ class FactorizedPrior(EntropyBottleneck):
     def __init__(self, channels: int):
         super().__init__(channels)
         self.quantiles.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``x`` [N, C, h, w] with noise (in evaluation: rounded), and its likelihood.
+
+        The parent's function. The parent permutes by a tensor, whose elements a GPU has to be waited for.
+        """
+        if self.training:
+            x = x + (noise.uniform(x.shape, x.device) - 0.5)
+        values = x.transpose(0, 1).contiguous()
+        noisy = values.flatten(1)[:, None]
+        if not self.training:
+            noisy = self.quantize(noisy, "dequantize", self._get_medians())
+        likelihood = self.likelihood_lower_bound(self._likelihood(noisy)[0])
+        return tuple(v.view(values.shape).transpose(0, 1).contiguous() for v in (noisy, likelihood))
 
     @torch.no_grad()
     def _update_quantiles(self, *args, **kwargs) -> None:
@@ -82,9 +97,12 @@ class Hyperprior(Conditional):
         self.latent, self.hyper = latent, hyper
         self.factorized = FactorizedPrior(hyper)
 
-    def _hyper_latent(self, y: Tensor, q: Tensor | None, e: Tensor | None) -> Tensor:
+    def _hyper_latent(self, y: Tensor, coarse: Tensor | None, e: Tensor | None) -> Tensor:
         """z from y, or from what the dead zone leaves of y, so that z knows where the zeros are."""
-        return self.encoder(y if self.dead_zone is None else self.dead_zone.leave(y, q), e)
+        if self.dead_zone is not None:
+            step = 1 if coarse is None else factor(coarse)
+            y = self.dead_zone(y / step) * step
+        return self.encoder(y, e)
 
     def _mean(self, z_hat: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
         mean = self.mean(z_hat, e)
@@ -97,19 +115,22 @@ class Hyperprior(Conditional):
         return self.scale_head(out, e)
 
     def forward(
-        self, y: Tensor, q: Tensor | None = None, e: Tensor | None = None, context: Context | None = None
+        self, y: Tensor, coarse: Tensor | None = None, e: Tensor | None = None, context: Context | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Quantised latent and symbols [N, M, h, w] (rounded, gradient straight through), and estimated bits [N].
+
+        ``coarse`` [N, 1, h, w] is the step map, if the decoder is told one. Symbols are in units of step 1, so they are
+        multiples of the block's step.
 
         In training, z's bits are those of uniform noise instead of rounding, and so are y's without a dead zone; in
         evaluation they are those of the symbols, and symbols that the coder skips are zero and cost nothing.
         """
-        z = self._hyper_latent(y, q, e)
+        z = self._hyper_latent(y, coarse, e)
         _, z_likelihood = self.factorized(z)
         medians = self._medians()
         z_hat = quantize_ste(z - medians) + medians
         mean, level = self._mean(z_hat, e, context), self._level(z_hat, e, context)
-        symbols, _, likelihood = self.estimate(y, mean, level, q)
+        symbols, _, likelihood = self.estimate(y, mean, level, coarse)
         bits = -(torch.log2(likelihood).flatten(1).sum(1) + torch.log2(z_likelihood).flatten(1).sum(1))
         return symbols + mean, symbols, bits
 
@@ -141,21 +162,26 @@ class Hyperprior(Conditional):
         return torch.arange(self.hyper, dtype=torch.int16, device=device).view(1, -1, 1, 1).expand(1, -1, *shape)
 
     def compress(
-        self, y: Tensor, q: Tensor | None, e: Tensor | None, context: Context | None, writer: Writer
+        self, y: Tensor, coarse: Tensor | None, e: Tensor | None, context: Context | None, writer: Writer
     ) -> tuple[Tensor, Tensor]:
         """Write y [1, M, h, w]; returns what the decoder has: quantised latent and its symbols, both [1, M, h, w]."""
-        z = self._hyper_latent(y, q, e)
+        z = self._hyper_latent(y, coarse, e)
         z_symbols = torch.round(z - self._medians()).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
         mean, level = self._predicted(z_symbols, e, context), self._table_level(z_symbols, e, context)
         writer.put(z_symbols, self._z_indexes(z.shape[-2:], z.device), tables_of(self.factorized))
-        symbols = self.put(y, mean, level, q, writer)
+        symbols = self.put(y, mean, level, coarse, writer)
         return symbols + mean, symbols
 
     def decompress(
-        self, hyper_shape: tuple[int, int], e: Tensor | None, context: Context | None, reader: Reader
+        self,
+        hyper_shape: tuple[int, int],
+        coarse: Tensor | None,
+        e: Tensor | None,
+        context: Context | None,
+        reader: Reader,
     ) -> tuple[Tensor, Tensor]:
         """Read what :meth:`compress` wrote and return the same; ``hyper_shape`` is z's (h, w)."""
-        z_symbols, symbols = self.read(hyper_shape, e, context, reader)
+        z_symbols, symbols = self.read(hyper_shape, coarse, e, context, reader)
         return self.restore(z_symbols, symbols, e, context), symbols
 
     def restore(self, z_symbols: Tensor, symbols: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
@@ -163,10 +189,15 @@ class Hyperprior(Conditional):
         return symbols + self._predicted(z_symbols, e, context)
 
     def read(
-        self, hyper_shape: tuple[int, int], e: Tensor | None, context: Context | None, reader: Reader
+        self,
+        hyper_shape: tuple[int, int],
+        coarse: Tensor | None,
+        e: Tensor | None,
+        context: Context | None,
+        reader: Reader,
     ) -> tuple[Tensor, Tensor]:
         """Symbols of z and of y; of ``context`` only the symbols matter, so this can run ahead of the pictures."""
         medians = self._medians()
         z_symbols = reader.get(self._z_indexes(hyper_shape), tables_of(self.factorized)).to(medians.device)
         level = self._table_level(z_symbols, e, context)
-        return z_symbols, self.get(level, reader).to(medians)
+        return z_symbols, self.get(level, coarse, reader).to(medians)

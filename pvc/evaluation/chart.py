@@ -5,10 +5,10 @@ from statistics import fmean
 from typing import Any
 
 from pvc.evaluation import style
-from pvc.evaluation.axes import axis, in_order
 from pvc.evaluation.curves import CurveKey, by_point, curve_keys, key_of
 from pvc.evaluation.published import Published, per_pixel
 from pvc.evaluation.records import Record, point_label
+from pvc.metrics.axes import axis, in_order
 
 
 def data(records: Sequence[Record], published: Sequence[Published] = ()) -> dict[str, Any]:

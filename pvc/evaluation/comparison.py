@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pvc.errors import ConfigError
-from pvc.evaluation.axes import in_order
-from pvc.evaluation.bd_rate import Curve, Settings, bd_quality, bd_rate
 from pvc.evaluation.curves import (
     CurveKey,
     curve_keys,
@@ -19,6 +17,8 @@ from pvc.evaluation.curves import (
 )
 from pvc.evaluation.published import Published
 from pvc.evaluation.records import Failure, Record, point_label
+from pvc.metrics.axes import in_order
+from pvc.metrics.bd_rate import Curve, Settings, bd_quality, bd_rate
 
 MEAN = "mean"
 MEAN_CURVE = "mean curve"

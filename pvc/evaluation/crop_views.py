@@ -1,7 +1,5 @@
 """Rows of crops as pictures for papers and as parts of the report."""
 
-import base64
-import io
 import math
 import textwrap
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from PIL import Image
 from pvc.evaluation import style
 from pvc.evaluation.crops import CropRow
 from pvc.evaluation.sidebyside import MOST_BYTES
+from pvc.page import data_url
 
 _INCHES = 1.75  # side of a crop
 _FRAME = "#e8590c"
@@ -96,7 +95,7 @@ def _shown(row: CropRow) -> dict[str, Any]:
         "frame": row.frame,
         "why": row.why,
         "note": row.note,
-        "whole": _url(small, "webp", quality=86),
+        "whole": data_url(small, "webp", quality=86),
         "width": small.width,
         "height": small.height,
         "place": [100 * v for v in (row.left / width, row.top / height, row.size / width, row.size / height)],
@@ -104,13 +103,7 @@ def _shown(row: CropRow) -> dict[str, Any]:
         "columns": _columns(len(row.crops)),
         "crops": [
             {"title": c.title, "rate": c.rate, "score": c.score, "far": c.far}
-            | {"image": _url(Image.fromarray(c.pixels), "webp", lossless=True)}
+            | {"image": data_url(Image.fromarray(c.pixels), "webp", lossless=True)}
             for c in row.crops
         ],
     }
-
-
-def _url(image: Image.Image, form: str, **options: Any) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return f"data:image/{form};base64,{base64.b64encode(buffer.getvalue()).decode()}"

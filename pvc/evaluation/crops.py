@@ -12,10 +12,10 @@ from torch import Tensor
 
 from pvc.errors import ConfigError
 from pvc.evaluation import frames
-from pvc.evaluation.axes import axis
 from pvc.evaluation.records import Record
 from pvc.evaluation.sidebyside import Shown, at_like_rates, first_there
 from pvc.metrics import Metric, check_available, load_metrics
+from pvc.metrics.axes import axis
 
 WHOLE = ("vmaf", "fid_kid", "psnr_mse", "brisque", "blur")
 """Families that say nothing of one crop beside the same crop of the source."""

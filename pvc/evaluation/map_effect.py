@@ -14,10 +14,10 @@ from statistics import fmean
 from matplotlib import rc_context
 
 from pvc.evaluation import style
-from pvc.evaluation.axes import axis, in_order
 from pvc.evaluation.comparison import MEAN
 from pvc.evaluation.curves import CurveKey, curve_keys, key_of
 from pvc.evaluation.records import Record, has_roi, point_label
+from pvc.metrics.axes import axis, in_order
 
 SIZE = "size"
 """Kilobytes (1000 bytes) of the stream, in the place of a metric."""

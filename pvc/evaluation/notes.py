@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from pvc.evaluation.axes import axis
 from pvc.evaluation.published import Published, per_pixel
 from pvc.evaluation.records import Failure, Record
+from pvc.metrics.axes import axis
 from pvc.weights import missing_files
 
 

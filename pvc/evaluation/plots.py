@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from pvc.evaluation import style
-from pvc.evaluation.axes import axis, in_order
 from pvc.evaluation.comparison import MEAN, MEAN_CURVE, Row
 from pvc.evaluation.curves import CurveKey, curve_keys, mean_points
 from pvc.evaluation.published import Published, per_pixel
 from pvc.evaluation.records import Record
 from pvc.importance import alpha_from_u
+from pvc.metrics.axes import axis, in_order
 
 MOST_PANELS = 12
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from pvc.errors import ConfigError
 from pvc.evaluation import crop_views, map_effect, plots, report, tables
 from pvc.evaluation import notes as said
-from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import Row, compare
 from pvc.evaluation.crops import CropSettings, crop_rows
 from pvc.evaluation.curves import curve_keys
 from pvc.evaluation.published import load_all_published
 from pvc.evaluation.records import Failure, Record
+from pvc.metrics.bd_rate import Settings
 
 
 def publish(

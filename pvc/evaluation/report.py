@@ -5,19 +5,16 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from pvc import __version__
 from pvc.evaluation import chart, crop_views, tables
-from pvc.evaluation.axes import axis, in_order
-from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import Row
 from pvc.evaluation.crops import CropRow
 from pvc.evaluation.curves import curve_keys, key_of
 from pvc.evaluation.published import Published
 from pvc.evaluation.records import Failure, Record, point_label
 from pvc.evaluation.sidebyside import scenes
+from pvc.metrics.axes import axis, in_order
+from pvc.metrics.bd_rate import Settings
+from pvc.page import render
 
 
 def write(
@@ -43,20 +40,13 @@ def write(
         crops: The enlarged crops of sequences.
         notes: What a reader of the numbers should know.
     """
-    environment = Environment(
-        loader=PackageLoader("pvc.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {}  # not sorted: the order of metrics is that of the tables
     shown, left_out = scenes(records, anchors[0], pictures)
     crops_shown, crops_left_out = crop_views.for_report(crops)
-    html = environment.get_template("report.html.j2").render(
-        version=__version__,
-        style=_beside("report.css"),
-        script=_beside("report.js"),
+    html = render(
+        "pvc.evaluation",
+        "report.html.j2",
+        styles=["base.css", "report.css"],
+        scripts=["svg.js", "rd_chart.js", "report.js"],
         facts=_facts(records, anchors, baseline, failures),
         settings=str(settings),
         reading=tables.READING,
@@ -75,11 +65,6 @@ def write(
     path = out / "report.html"
     path.write_text(html)
     return path
-
-
-def _beside(name: str) -> Markup:
-    """A file beside this one, as it is."""
-    return Markup((Path(__file__).parent / name).read_text())
 
 
 def _facts(

@@ -3,8 +3,6 @@
 They are embedded as WebP of high quality, which takes a tenth of the PNG: good for looking, not for measuring.
 """
 
-import base64
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,11 +12,12 @@ import numpy as np
 from PIL import Image
 
 from pvc.evaluation import frames
-from pvc.evaluation.axes import axis, in_order
 from pvc.evaluation.curves import curve_keys, key_of, twins, without_roi
 from pvc.evaluation.records import Record, point_label
 from pvc.evaluation.style import shown
 from pvc.evaluation.tables import decimals
+from pvc.metrics.axes import axis, in_order
+from pvc.page import data_url
 
 OUTLINE = (255, 64, 64)
 REFERENCE_QUALITY, QUALITY = 92, 86
@@ -156,10 +155,8 @@ def _view(codec: Shown) -> View:
 
 def _embedded(path: Path, quality: int) -> str:
     """The picture as WebP in a data URL."""
-    buffer = io.BytesIO()
     with Image.open(path) as image:
-        image.convert("RGB").save(buffer, "webp", quality=quality)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        return data_url(image.convert("RGB"), quality=quality)
 
 
 def _outline(path: Path) -> str:
@@ -173,6 +170,4 @@ def _outline(path: Path) -> str:
             grown |= padded[dy : dy + height, dx : dx + width]
     rgba = np.zeros((*roi.shape, 4), np.uint8)
     rgba[grown & ~roi] = (*OUTLINE, 255)
-    buffer = io.BytesIO()
-    Image.fromarray(rgba).save(buffer, "png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_url(Image.fromarray(rgba), "png", optimize=True)

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pvc.evaluation.axes import axis
-from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.comparison import MEAN, MEAN_CURVE, Row
 from pvc.evaluation.curves import CurveKey
+from pvc.metrics.axes import axis
+from pvc.metrics.bd_rate import Settings
 
 READING = (
     "BD-rate: bits more (+) or less (-) than the anchor at equal quality. "

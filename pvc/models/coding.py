@@ -1,11 +1,12 @@
 """Frames to real bytes and back: what turns a model into a codec."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from pvc.entropy import step_map
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.hyperprior import Context
 from pvc.models.branch import Branch, Condition
@@ -17,15 +18,21 @@ class Past:
     """What the decoder has of the frame before.
 
     ``reference`` [N, 3, H, W], its reconstruction in [0, 1]; ``symbols`` of its latents by branch (``intra``, or
-    ``motion`` and ``residual``), each [N, M, H/16, W/16]; ``motion`` its decoded motion latent, None after an I-frame.
+    ``motion`` and ``residual``), each [N, M, H/16, W/16], and its step map (``map``), if it has one; ``motion`` its
+    decoded motion latent, None after an I-frame.
     """
 
     reference: Tensor
     symbols: dict[str, Tensor]
     motion: Tensor | None = None
 
+    def cut(self) -> None:
+        """Let no gradient of later frames reach this one (its symbols never let any)."""
+        self.reference = self.reference.detach()
+        self.motion = None if self.motion is None else self.motion.detach()
 
-# Symbols of a frame by branch: those of z, and those of y.
+
+# Symbols of a frame by branch: those of z, and those of y. ``map``: the step map, twice.
 Symbols = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -60,11 +67,12 @@ class FrameCoding:
         writer = Writer()
 
         def write(_: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None):
-            latent_q = condition.latent_q(branch.encoder.stride)
             with torch.autocast(x.device.type, enabled=False):
-                return branch.prior.compress(y, latent_q, condition.e, context, writer)
+                return branch.prior.compress(y, condition.coarse, condition.e, context, writer)
 
         condition = self._condition(beta, q if q is not None or not self.roi else torch.ones_like(x[:, :1]), x.device)
+        if condition.coarse is not None:
+            step_map.put(condition.coarse, None if past is None else past.symbols["map"], writer)
         with computing(x.device, precision):
             if past is None:
                 past = self.code_intra(x, condition, write)[1]
@@ -102,10 +110,15 @@ class FrameCoding:
             BitstreamError: ``data`` is damaged, or belongs to another frame or model.
         """
         reader, e, found = Reader(data), self._condition(beta, None, self._device()).e, {}
+        coarse = None
+        if self.step_map:
+            grid = tuple(n // self.intra.encoder.stride for n in shape)
+            coarse = step_map.get(grid, None if before is None else before["map"], reader, self._device())
+            found["map"] = coarse, coarse
 
         def read(name: str, context: Context | None) -> None:
             prior = getattr(self, name).prior
-            found[name] = prior.read(self.hyper_shape(*shape), e, context, reader)
+            found[name] = prior.read(self.hyper_shape(*shape), coarse, e, context, reader)
 
         with torch.autocast(self._device().type, enabled=False):
             if before is None:
@@ -128,6 +141,8 @@ class FrameCoding:
                 return branch.prior.restore(*symbols[name], condition.e, context), symbols[name][1]
 
         condition = self._condition(beta, None, self._device())
+        if "map" in symbols:
+            condition = replace(condition, coarse=symbols["map"][1])
         with computing(self._device(), precision):
             if past is None:
                 return self.code_intra(None, condition, restore)[1]

@@ -62,4 +62,4 @@ class ParamNet(Conditional):
     def decompress(self, features: Tensor, reader: Reader) -> Tensor:
         """Quantised features [1, C, h, w] from what :meth:`compress` wrote for the same exact ``features``."""
         mean, level = self.predict_exactly(features)
-        return self.get(level, reader).to(mean) + mean
+        return self.get(level, None, reader).to(mean) + mean

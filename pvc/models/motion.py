@@ -8,6 +8,14 @@ from torch import Tensor
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
 
 
+def motion_hints(frames: Tensor) -> Tensor:
+    """:func:`estimate_flow` of each frame of ``frames`` [N, T, 3, H, W] from the one before, [N, T - 1, 2, H, W]."""
+    n, t = frames.shape[:2]
+    if t == 1:
+        return frames.new_zeros(n, 0, 2, *frames.shape[-2:])
+    return estimate_flow(frames[:, 1:].flatten(0, 1), frames[:, :-1].flatten(0, 1)).unflatten(0, (n, t - 1))
+
+
 def estimate_flow(current: Tensor, reference: Tensor) -> Tensor:
     """Backward flow by dense inverse search (Kroeger et al., ECCV 2016; OpenCV's DISOpticalFlow).
 

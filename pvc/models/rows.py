@@ -68,7 +68,8 @@ class BlockSynthesis(nn.ConvTranspose2d):
             y = y.to(weight.dtype).permute(0, 2, 3, 1)
             if not self.overlap:
                 return shuffle(F.linear(y, weight.flatten(1).T).permute(0, 3, 1, 2), block)
-            y = F.pad(y.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate").permute(0, 2, 3, 1)
+            y = torch.cat((y[:, :1], y, y[:, -1:]), dim=1)
+            y = torch.cat((y[:, :, :1], y, y[:, :, -1:]), dim=2)
             h, w = y.shape[1] - 1, y.shape[2] - 1
             # from the upper left of the four latents a block sees the lower right quarter of its function, and so on
             near = torch.cat([y[:, i : h + i, j : w + j] for i in (0, 1) for j in (0, 1)], dim=-1)
@@ -94,17 +95,18 @@ class Synthesis(nn.ConvTranspose2d):
         with torch.autocast(x.device.type, enabled=False):
             x = F.pad(x.to(self.weight.dtype), (1, 1, 1, 1))
             planes = self.weight.permute(2, 3, 1, 0).reshape(-1, c) @ x.permute(0, 2, 3, 1).reshape(-1, c).T
-            planes = planes.view(5, 5, self.out_channels, n, h + 2, w + 2)
-            parts = [self._part(planes, dy, dx) for dy in (0, 1) for dx in (0, 1)]
+            # apart, as the gradient of a slice is as large as what it was cut from
+            taps = planes.view(25, self.out_channels, n, h + 2, w + 2).unbind()
+            parts = [self._part(taps, dy, dx) for dy in (0, 1) for dx in (0, 1)]
             out = torch.stack(parts, -1).unflatten(-1, (2, 2)).transpose(3, 4)  # [outputs, N, h, 2, w, 2]
             return out.reshape(self.out_channels, n, 2 * h, 2 * w).transpose(0, 1)
 
-    def _part(self, planes: Tensor, dy: int, dx: int) -> Tensor:
+    def _part(self, taps: tuple[Tensor, ...], dy: int, dx: int) -> Tensor:
         """Every second pixel of every second row, [outputs, N, h, w]."""
-        h, w = planes.shape[-2] - 2, planes.shape[-1] - 2
-        out = self.bias[:, None, None, None].expand(-1, planes.shape[3], h, w).clone()
+        n, h, w = taps[0].shape[1], taps[0].shape[2] - 2, taps[0].shape[3] - 2
+        out = self.bias[:, None, None, None].expand(-1, n, h, w).clone()
         for ky in range(dy, 5, 2):
             for kx in range(dx, 5, 2):
                 top, left = 2 + (dy - ky) // 2, 2 + (dx - kx) // 2
-                out.add_(planes[ky, kx, ..., top : top + h, left : left + w])
+                out.add_(taps[5 * ky + kx][..., top : top + h, left : left + w])
         return out

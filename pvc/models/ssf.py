@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from pvc.entropy import step_map
 from pvc.entropy.condition import beta_to_code, embed_beta
 from pvc.entropy.hyperprior import Context, Hyperprior
 from pvc.entropy.quantise import DeadZone
@@ -22,7 +23,7 @@ from pvc.errors import ConfigError
 from pvc.models import patch
 from pvc.models.branch import Branch, Condition, conv_branch, patch_branch
 from pvc.models.coding import FrameCoding, Past
-from pvc.models.motion import estimate_flow
+from pvc.models.motion import motion_hints
 from pvc.models.padding import pad_to_multiple
 from pvc.models.warp import scale_space, warp
 
@@ -42,6 +43,9 @@ class Coded:
     prediction: Tensor | None
 
 
+# References through which the gradient of a frame can reach those before it.
+THROUGH = ("none", "inter", "all")
+
 # How a latent passes from encoder to decoder:
 # (branch name, branch, latent or None, condition, context or None) -> decoded latent, symbols.
 Channel = Callable[[str, Branch, Tensor | None, Condition, Context | None], tuple[Tensor, Tensor]]
@@ -60,6 +64,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         levels, sigma0: scale space. motion_hint: give the motion encoder a classical flow estimate (patch only).
         gain_slope: start of a multi-rate model's gains over beta (patch only); 0 keeps the single-rate ones.
         temporal_context: the entropy model sees what was coded of the frame before (patch only).
+        step_map: the decoder is told how coarsely each block is quantised (patch and roi only; ours).
     """
 
     def __init__(
@@ -78,14 +83,19 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         motion_hint: bool = False,
         gain_slope: float = 0.0,
         temporal_context: bool = False,
+        step_map: bool = False,
     ):
         super().__init__()
         names = inspect.signature(ScaleSpaceFlow).parameters
         self.config = {k: v for k, v in locals().items() if k in names}
+        if not step_map:  # models from before there was one keep their fingerprints
+            del self.config["step_map"]
         beta_to_code(beta)  # raises outside the range
         self.multirate, self.roi, self.beta = multirate, roi, beta
         self.levels, self.sigma0, self.motion_hint = levels, sigma0, motion_hint
-        self.temporal_context = temporal_context
+        self.temporal_context, self.step_map = temporal_context, step_map
+        if step_map and not (roi and transform == "patch"):
+            raise ConfigError("step_map needs roi=true and transform=patch")
         motion_latent = motion_latent or latent
         common = {"width": width, "multirate": multirate, "roi": roi}
         if transform == "conv":
@@ -159,7 +169,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         y = None if x is None else self.intra.encode(x - self.offset, condition)
         y_hat, symbols = channel("intra", self.intra, y, condition, None)
         out = self.intra.decoder(self.intra.scale_back(y_hat, condition), condition.e).float() + self.offset
-        return out, Past(out.clamp(0, 1), {"intra": symbols})
+        return out, Past(out.clamp(0, 1), {"intra": symbols} | condition.told)
 
     def code_inter(
         self, x: Tensor | None, past: Past, hint: Tensor | None, condition: Condition, channel: Channel
@@ -182,7 +192,8 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         y_hat = self.residual.scale_back(y_hat, condition)
         also = {"context": prediction} if getattr(self.residual.decoder, "context", None) is not None else {}
         out = prediction + self.residual.decoder(torch.cat((y_hat, motion_hat), dim=1), condition.e, **also).float()
-        past = Past(out.clamp(0, 1), {"motion": motion_symbols, "residual": symbols}, motion_hat)
+        symbols = {"motion": motion_symbols, "residual": symbols} | condition.told
+        past = Past(out.clamp(0, 1), symbols, motion_hat)
         return out, past, prediction, flow
 
     def _motion_context(self, past: Past, condition: Condition) -> Context:
@@ -202,13 +213,27 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
 
     # -- clips with estimated rate (training) ------------------------------------------------------------------------
 
-    def forward(self, frames: Tensor, beta: Tensor | None = None, q: Tensor | None = None) -> Coded:
+    def forward(
+        self,
+        frames: Tensor,
+        beta: Tensor | None = None,
+        q: Tensor | None = None,
+        hints: Tensor | None = None,
+        *,
+        lead: int = 0,
+        through: str = "inter",
+    ) -> Coded:
         """Code clips, the first frame as I-frame and the others as P-frames.
 
         Args:
             frames: [N, T, 3, H, W] in [0, 1]; any H and W (padded by replication inside).
             beta: [N], for multi-rate models.
             q: importance [N, T, 1, H, W]; None is 1 everywhere.
+            hints: what ``motion_hints`` makes of the padded frames; None computes them, for which a GPU waits.
+            lead: P-frames after the I-frame that are coded without gradient and left out of what is returned, so that
+                the others lie later in their group of pictures.
+            through: references through which the gradient of a frame reaches those before it: ``none``, ``inter``
+                (P-frames, as in SSF), or ``all``, the I-frame too.
         """
         n, t, _, h, w = frames.shape
         frames = self.pad(frames)
@@ -216,26 +241,41 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
 
         def estimate(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None):
             with torch.autocast(y.device.type, enabled=False):
-                latent_q = condition.latent_q(branch.encoder.stride)
-                y_hat, symbols, bits = branch.prior(y.float(), latent_q, condition.e, context)
+                y_hat, symbols, bits = branch.prior(y.float(), condition.coarse, condition.e, context)
             parts[name].append(bits)
             return y_hat, symbols
 
+        if self.motion_hint and hints is None:
+            hints = motion_hints(frames)
         e = self.embed(beta, n, frames.device)
         q = self.importance(q, frames)
-        out, past = self.code_intra(frames[:, 0], Condition(e, q if q is None else q[:, 0]), estimate)
-        past.reference = past.reference.detach()  # no gradient from the P-frames into the I-frame, as in SSF
+        condition = self._steered(e, None if q is None else q[:, 0])
+        maps = [] if condition.coarse is None else [step_map.bits(condition.coarse, None)]
+        out, past = self.code_intra(frames[:, 0], condition, estimate)
+        if through != "all" or lead:
+            past.cut()
         x_hat, predictions, flows = [out], [], []
         for i in range(1, t):
-            condition = Condition(e, q if q is None else q[:, i])
-            hint = estimate_flow(frames[:, i], frames[:, i - 1]) if self.motion_hint else None
+            condition = self._steered(e, None if q is None else q[:, i])
+            hint = None if hints is None else hints[:, i - 1]
+            if i <= lead:
+                with torch.no_grad():
+                    past = self.code_inter(frames[:, i], past, hint, condition, estimate)[1]
+                parts["motion"].clear(), parts["residual"].clear()
+                continue
+            if maps:
+                maps.append(step_map.bits(condition.coarse, past.symbols["map"]))
             out, past, prediction, flow = self.code_inter(frames[:, i], past, hint, condition, estimate)
+            if through == "none":
+                past.cut()
             x_hat.append(out)
             predictions.append(prediction)
             flows.append(flow)
-        zero = torch.zeros(n, 1, device=frames.device)
+        t, zero = len(x_hat), torch.zeros(n, 1, device=frames.device)
         bits = {k: torch.stack(v, 1) if v else zero.expand(n, t - 1) for k, v in parts.items()}
         bits = {k: torch.cat((v, zero.expand(n, t - 1)) if k == "intra" else (zero, v), dim=1) for k, v in bits.items()}
+        if maps:
+            bits["map"] = torch.stack(maps, 1)
 
         def crop(xs: list[Tensor]) -> Tensor | None:
             return torch.stack(xs, 1)[..., :h, :w] if xs else None
@@ -264,7 +304,11 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
 
     def _condition(self, beta: float, q: Tensor | None, device: torch.device) -> Condition:
         e = self.embed(torch.tensor([beta], dtype=torch.float64), 1, torch.device("cpu"))  # the same bits everywhere
-        return Condition(e if e is None else e.to(device), q if self.roi else None)
+        return self._steered(e if e is None else e.to(device), q if self.roi else None)
+
+    def _steered(self, e: Tensor | None, q: Tensor | None) -> Condition:
+        told = self.step_map and q is not None
+        return Condition(e, q, step_map.of_importance(q, self.intra.encoder.stride) if told else None)
 
     def _device(self) -> torch.device:
         return next(self.parameters()).device

@@ -1,10 +1,18 @@
-"""Scale-space warping with flow in pixels (Agustsson et al., CVPR 2020, section 3.1)."""
+"""Scale-space warping with flow in pixels (Agustsson et al., CVPR 2020, section 3.1).
+
+On a CPU blurs are sums of shifted copies: several times faster than convolutions with so few channels, and the order of
+summation is fixed, whatever the number of threads. On a GPU, where what counts is how often a kernel is started, they
+are the library's convolutions, and one trilinear sampler does what six bilinear ones do here.
+"""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_BILINEAR, _BORDER = 0, 1  # of aten's samplers
 
 
 def _gaussian(sigma: float) -> list[float]:
@@ -14,36 +22,77 @@ def _gaussian(sigma: float) -> list[float]:
     return [t / total for t in taps]
 
 
-# What follows adds shifted copies: on a CPU that is several times faster than convolutions with so few channels, and
-# the order of summation is fixed, whatever the number of threads.
-
-
-def _blur_rows(x: Tensor, taps: list[float]) -> Tensor:
-    r, h = len(taps) - 1, x.shape[-2]
-    padded = F.pad(x, (0, 0, r, r), mode="replicate")
+def _filter(x: Tensor, padded: Tensor, taps: list[float], dim: int) -> Tensor:
+    """``x`` filtered along ``dim``; ``padded`` is ``x`` with as many more on both sides as there are side taps."""
+    r, size = len(taps) - 1, x.shape[dim]
     out = x * taps[0]
     for i, tap in enumerate(taps[1:], 1):
-        out.add_(padded[..., r - i : r - i + h, :], alpha=tap).add_(padded[..., r + i : r + i + h, :], alpha=tap)
+        out.add_(padded.narrow(dim, r - i, size), alpha=tap).add_(padded.narrow(dim, r + i, size), alpha=tap)
     return out
 
 
-def _blur_columns(x: Tensor, taps: list[float]) -> Tensor:
-    r, w = len(taps) - 1, x.shape[-1]
-    padded = F.pad(x, (r, r, 0, 0), mode="replicate")
-    out = x * taps[0]
-    for i, tap in enumerate(taps[1:], 1):
-        out.add_(padded[..., r - i : r - i + w], alpha=tap).add_(padded[..., r + i : r + i + w], alpha=tap)
-    return out
+def _sides(dim: int, r: int) -> tuple[int, int, int, int]:
+    return (0, 0, r, r) if dim == -2 else (r, r, 0, 0)
+
+
+class _Blur(torch.autograd.Function):
+    """Filters [N, C, H, W] along one dimension, the border repeated; derivatives would keep every shifted copy."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, taps: list[float], dim: int) -> Tensor:
+        ctx.taps, ctx.dim = taps, dim
+        return _filter(x, F.pad(x, _sides(dim, len(taps) - 1), mode="replicate"), taps, dim)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        """The taps are symmetric; what fell on the repeated border belongs to the border."""
+        taps, dim = ctx.taps, ctx.dim
+        r, size = len(taps) - 1, grad.shape[dim]
+        out = _filter(grad, F.pad(grad, _sides(dim, r)), taps, dim)
+        for j in range(min(r, size)):
+            beyond = sum(taps[j + 1 :])
+            out.narrow(dim, 0, 1).add_(grad.narrow(dim, j, 1), alpha=beyond)
+            out.narrow(dim, size - 1, 1).add_(grad.narrow(dim, size - 1 - j, 1), alpha=beyond)
+        return out, None, None
+
+
+def _blur(x: Tensor, sigma: float) -> Tensor:
+    if x.is_cuda:
+        return _blur_by_convolution(x, sigma)
+    taps = _gaussian(sigma)
+    return _Blur.apply(_Blur.apply(x, taps, -2), taps, -1)
+
+
+def _blur_by_convolution(x: Tensor, sigma: float) -> Tensor:
+    r, c = math.ceil(3 * sigma), x.shape[1]
+    # made on the device: a copy from the host would be waited for
+    taps = torch.exp(-0.5 * (torch.arange(-r, r + 1, device=x.device, dtype=torch.float64) / sigma) ** 2)
+    taps = (taps / taps.sum()).to(x.dtype).expand(c, 1, -1)
+    return F.conv2d(F.conv2d(_bordered(x, r), taps[..., None], groups=c), taps[:, :, None], groups=c)
+
+
+def _bordered(x: Tensor, r: int) -> Tensor:
+    """``F.pad(x, (r, r, r, r), mode="replicate")``, whose derivative Inductor takes to have another layout than it has."""
+    for dim in (-2, -1):
+        size = [r if d == dim % x.ndim else -1 for d in range(x.ndim)]
+        first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
+        x = torch.cat((first.expand(size), x, last.expand(size)), dim=dim)
+    return x.contiguous()
 
 
 def _halve(x: Tensor) -> Tensor:
     """2x2 means of [N, C, H, W]."""
+    if x.is_cuda:
+        return F.avg_pool2d(x, 2)
     x = x[..., ::2, :] + x[..., 1::2, :]
     return (x[..., ::2] + x[..., 1::2]).mul_(0.25)
 
 
 def _double(x: Tensor) -> Tensor:
     """Bilinear interpolation of [N, C, H, W] to twice the size, pixel centres aligned as areas are."""
+    if x.is_cuda:
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
     n, c, h, w = x.shape
     x = F.pad(x, (1, 1, 1, 1), mode="replicate")
     middle = x[..., 1:-1] * 0.75
@@ -54,56 +103,125 @@ def _double(x: Tensor) -> Tensor:
     return torch.stack(tuple(sides), dim=-2).view(n, c, 2 * h, 2 * w)
 
 
-def scale_space(x: Tensor, levels: int = 5, sigma0: float = 1.5) -> list[Tensor]:
-    """Ever more blurred copies of ``x`` [N, C, H, W], ``levels + 1`` of that shape; level 0 is ``x`` itself.
+def _undouble(g: Tensor) -> Tensor:
+    """Adjoint of :func:`_double`: [N, C, 2 H, 2 W] -> [N, C, H, W]."""
+    for dim in (-2, -1):
+        p = F.pad(g, _sides(dim, 1), mode="replicate").transpose(dim, -1)
+        near, far = p[..., 1:-1:2] + p[..., 2::2], p[..., :-2:2] + p[..., 3::2]
+        g = near.mul_(0.75).add_(far, alpha=0.25).transpose(dim, -1)
+    return g
 
-    Level 1 is blurred by ``sigma0`` pixels; each further one is halved in size, blurred again, and interpolated back.
-    H and W must be multiples of 2^(levels - 1).
+
+def scale_space(x: Tensor, levels: int = 5, sigma0: float = 1.5) -> list[Tensor]:
+    """Ever more blurred copies of ``x`` [N, C, H, W], ``levels + 1``; level 0 is ``x`` itself.
+
+    Level 1 is blurred by ``sigma0`` pixels; each further one is halved in size and blurred again, so level i > 0 is
+    [N, C, H / 2^(i - 1), W / 2^(i - 1)]; :func:`enlarged` interpolates it back. H and W must be multiples of
+    2^(levels - 1).
     """
-    taps = _gaussian(sigma0)
     volume = [x]
     for i in range(levels):
-        x = _blur_columns(_blur_rows(_halve(x) if i else x, taps), taps)
-        up = x
-        for _ in range(i):
-            up = _double(up)
-        volume.append(up)
+        volume.append(_blur(_halve(volume[i]) if i else x, sigma0))
     return volume
 
 
-def warp(volume: list[Tensor], flow: Tensor, scale: Tensor) -> Tensor:
-    """Sample a scale-space volume where the flow points, at the blur that the scale field asks for.
+def enlarged(volume: list[Tensor], i: int) -> Tensor:
+    """Level ``i`` of a scale space in the size of level 0."""
+    x = volume[i]
+    for _ in range(i - 1):
+        x = _double(x)
+    return x
 
-    Trilinear: two levels for each pixel, weighted by how near they are, and bilinear in them. Sampling every level
-    costs less than a trilinear sampler, because that for two dimensions is the one that libraries have made fast.
+
+def _grid(flow: Tensor) -> Tensor:
+    """[N, H, W, 2]: where each pixel is taken from, in the coordinates of ``F.grid_sample``."""
+    h, w = flow.shape[-2:]
+    y = torch.arange(h, device=flow.device, dtype=torch.float32)[:, None]
+    x = torch.arange(w, device=flow.device, dtype=torch.float32)
+    # grid_sample with align_corners=False maps pixel i of n to (2 i + 1) / n - 1.
+    return torch.stack(((2 * (x + flow[:, 0]) + 1) / w - 1, (2 * (y + flow[:, 1]) + 1) / h - 1), dim=-1)
+
+
+def _weight(scale: Tensor, i: int) -> Tensor:
+    return (1 - (scale - i).abs()).clamp_(min=0)
+
+
+class _Warp(torch.autograd.Function):
+    """Trilinear sampling as one bilinear one for each level, which libraries have made fast on a CPU.
+
+    Keeps the levels in their own size, and enlarges them once more for the derivatives.
+    """
+
+    @staticmethod
+    def forward(ctx, flow: Tensor, scale: Tensor, *volume: Tensor) -> Tensor:
+        grid, level = _grid(flow), scale.clamp(0, len(volume) - 1)
+        out, slope = torch.zeros_like(volume[0]), torch.zeros_like(volume[0])
+        for i in range(len(volume)):
+            sample = F.grid_sample(enlarged(volume, i), grid, padding_mode="border", align_corners=False)
+            out.addcmul_(sample, _weight(level, i))
+            # derivative by the scale: the level above less the one below
+            slope.addcmul_(sample, ((level >= i - 1) & (level < i)).float() - ((level >= i) & (level < i + 1)).float())
+        ctx.save_for_backward(flow, scale, slope, *volume)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        flow, scale, slope, *volume = ctx.saved_tensors
+        grid, top = _grid(flow), len(volume) - 1
+        level, of_grid, of_volume = scale.clamp(0, top), torch.zeros_like(grid), []
+        wanted = any(ctx.needs_input_grad[2:]), True
+        for i in range(top + 1):
+            share = grad * _weight(level, i)
+            of_level, part = torch.ops.aten.grid_sampler_2d_backward(
+                share, enlarged(volume, i), grid, _BILINEAR, _BORDER, False, wanted
+            )
+            of_grid += part
+            for _ in range(i - 1) if wanted[0] else ():
+                of_level = _undouble(of_level)
+            of_volume.append(of_level if ctx.needs_input_grad[2 + i] else None)
+        h, w = flow.shape[-2:]
+        of_flow = of_grid.permute(0, 3, 1, 2) * torch.tensor((2 / w, 2 / h)).view(2, 1, 1)
+        of_scale = (grad * slope).sum(1, keepdim=True) * ((scale >= 0) & (scale <= top))
+        return of_flow, of_scale, *of_volume
+
+
+def warp(volume: list[Tensor], flow: Tensor, scale: Tensor) -> Tensor:
+    """Sample a scale space where the flow points, at the blur that the scale field asks for.
+
+    Trilinear: two levels for each pixel, weighted by how near they are, and bilinear in them.
 
     Args:
-        volume: levels [N, C, H, W] from :func:`scale_space`.
+        volume: levels from :func:`scale_space`.
         flow: [N, 2, H, W] displacement in pixels, x first; zero is the identity.
         scale: [N, 1, H, W] level in [0, levels]; 0 is no blur. Values outside are clamped.
 
     Returns:
         [N, C, H, W]; samples outside the frame take the nearest border pixel. Always computed in float32.
     """
-    h, w = volume[0].shape[-2:]
-    flow, scale = flow.float(), scale.float().clamp(0, len(volume) - 1)
-    y = torch.arange(h, device=flow.device, dtype=torch.float32)[:, None]
-    x = torch.arange(w, device=flow.device, dtype=torch.float32)
-    # grid_sample with align_corners=False maps pixel i of n to (2 i + 1) / n - 1.
-    gx = (2 * (x + flow[:, 0]) + 1) / w - 1
-    gy = (2 * (y + flow[:, 1]) + 1) / h - 1
-    grid = torch.stack((gx, gy), dim=-1)
-    few = flow.device.type == "cpu" and not torch.is_grad_enabled() and len(flow) == 1
-    out = None
     with torch.autocast(flow.device.type, enabled=False):
-        for i, level in enumerate(volume):
-            if few and i > 1:  # far from level 0 there are few pixels
-                _add_some(out, level.float(), grid, scale, i)
+        flow, scale, volume = flow.float(), scale.float(), [level.float() for level in volume]
+        if flow.is_cuda:
+            return _warp_at_once(volume, flow, scale)
+        if torch.is_grad_enabled() or len(flow) > 1:
+            return _Warp.apply(flow, scale, *volume)
+        grid, scale, out = _grid(flow), scale.clamp(0, len(volume) - 1), torch.zeros_like(volume[0])
+        for i in range(len(volume)):
+            if i > 1:  # far from level 0 there are few pixels
+                _add_some(out, enlarged(volume, i), grid, scale, i)
                 continue
-            sample = F.grid_sample(level.float(), grid, padding_mode="border", align_corners=False)
-            weight = (1 - (scale - i).abs()).clamp(min=0)
-            out = sample * weight if out is None else torch.addcmul(out, sample, weight)
-    return out
+            sample = F.grid_sample(enlarged(volume, i), grid, padding_mode="border", align_corners=False)
+            out.addcmul_(sample, _weight(scale, i))
+        return out
+
+
+def _warp_at_once(volume: list[Tensor], flow: Tensor, scale: Tensor) -> Tensor:
+    """The same by the library's sampler for three dimensions."""
+    depth = len(volume)
+    z = (2 * scale.clamp(0, depth - 1) + 1) / depth - 1
+    grid = torch.cat((_grid(flow), z.permute(0, 2, 3, 1)), dim=-1)[:, None]
+    space = torch.stack([enlarged(volume, i) for i in range(depth)], dim=2)
+    return F.grid_sample(space, grid, padding_mode="border", align_corners=False)[:, :, 0]
 
 
 def _add_some(out: Tensor, level: Tensor, grid: Tensor, scale: Tensor, i: int) -> None:

@@ -10,13 +10,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import Parameter
 
+from pvc.entropy.noise import by_sample
 from pvc.errors import ConfigError
 from pvc.losses.cpvc import CpvcLoss
 from pvc.metrics.features import FeatureDistance
 from pvc.metrics.psnr import Psnr
 from pvc.models.cpvc import CPVC
 from pvc.training.guard import StepGuard
+from pvc.training.means import Means, over_processes
 from pvc.training.pictures import sheet
+from pvc.training.speed import check, compiled
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +28,9 @@ class CpvcModule(LightningModule):
     """Trains CPVC on clips with their base layer (Li, IEEE Access 2024, sections III.E and IV.B).
 
     Where the adversarial loss is on there are two optimisers: that of the codec (and of the contrastive loss's network
-    F), which steps first, and that of the discriminator, which steps on the same frames. What is random in a step
-    depends only on ``seed``, the step and the rank, so a resumed run continues exactly.
+    F), which steps first, and that of the discriminator, which steps on the same frames. What is random depends only on
+    ``seed`` and the clip's number (:mod:`pvc.entropy.noise`), so a resumed run continues exactly, and several devices
+    draw what one would.
 
     Args:
         model: the codec. loss: :class:`CpvcLoss`.
@@ -36,6 +40,7 @@ class CpvcModule(LightningModule):
         clip: largest norm of the codec's gradient and of the discriminator's, > 0; None: no clipping.
         val_backbone: network of the feature distance that validation logs; left out where its weights are not there.
         max_skipped: non-finite steps in a row after which training stops.
+        compile: how the model is compiled for training, see :mod:`pvc.training.speed`.
         seed: of the quantisation noise and the contrastive loss's places.
     """
 
@@ -52,6 +57,7 @@ class CpvcModule(LightningModule):
         clip: float | None = 1.0,
         val_backbone: str = "squeezenet11",
         max_skipped: int = 20,
+        compile: bool | str = False,
         seed: int = 0,
     ):
         super().__init__()
@@ -61,11 +67,14 @@ class CpvcModule(LightningModule):
             raise ConfigError(f"loss.lambdas has no value for qp {lost}, which model.qps names")
         if loss.adversarial is not None and discriminator_optimizer is None:
             raise ConfigError("loss.weights.adversarial is above 0; give training.discriminator_optimizer")
-        self.model, self.loss = model, loss
+        check(compile)
+        self.model, self.loss, self.compile_way = model, loss, compile
+        self._code: Callable | None = None
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._make_discriminator_optimizer = discriminator_optimizer
         self.clip, self.seed = clip, seed
         self.guard, self.discriminator_guard = StepGuard(max_skipped), StepGuard(max_skipped)
+        self.means = Means()
         self._distance = FeatureDistance(val_backbone)
         if reason := self._distance.missing():
             log.warning("validation goes without feature distance: %s", reason)
@@ -75,8 +84,13 @@ class CpvcModule(LightningModule):
         """Refuse data of another base codec or other QPs than those that the released model will name.
 
         Raises:
-            ConfigError: they differ.
+            ConfigError: they differ, or several processes would wait for gradients that one optimiser has none of.
         """
+        unused = getattr(self.trainer.strategy, "_ddp_kwargs", {}).get("find_unused_parameters")
+        if self.trainer.world_size > 1 and self.loss.adversarial is not None and not unused:
+            raise ConfigError(
+                "the discriminator's steps on several devices need trainer.strategy=ddp_find_unused_parameters_true"
+            )
         data = self.trainer.datamodule
         if data.base != self.model.base or sorted(data.qp) != self.model.qps:
             raise ConfigError(
@@ -98,18 +112,29 @@ class CpvcModule(LightningModule):
 
     # -- training ----------------------------------------------------------------------------------------------------
 
+    def on_train_start(self) -> None:
+        """Fit the guards to the trainer; compile."""
+        for guard in (self.guard, self.discriminator_guard):
+            guard.prepare(self.trainer)
+        self._code = compiled(self.model.forward, self.compile_way)
+
+    def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
+        """Note the QPs as numbers before they go to a GPU, which would have to be waited for."""
+        return {**batch, "qps": batch["qp"].tolist()} if isinstance(batch["qp"], Tensor) else batch
+
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
-        """Make this step's randomness a function of seed, step and rank."""
+        """Make what draws from torch's own generator a function of seed, step and rank."""
         torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**63)
 
+    @by_sample
     def training_step(self, batch: dict, batch_idx: int) -> None:
         """A step of the codec, and one of the discriminator, on a batch of ``BaseLayerDataModule``."""
         frames, base = batch["frames"].float() / 255, batch["base"].float() / 255
         if self.loss.adversarial is not None:  # it only judges here: no gradient of its own
             self.loss.adversarial.requires_grad_(False)
-        coded = self.model(frames, base, batch["qp"])
+        coded = (self._code or self.model)(frames, base, batch["qp"])
         x_hat = coded.x_hat.float()
-        parts = self.loss(frames, coded.y.float(), x_hat, coded.bits, batch["saliency"], batch["qp"].tolist())
+        parts = self.loss(frames, coded.y.float(), x_hat, coded.bits, batch["saliency"], batch["qps"])
         optimizer = self._first_optimizer()
         optimizer.zero_grad()
         self.manual_backward(parts["loss"])
@@ -117,14 +142,13 @@ class CpvcModule(LightningModule):
         optimizer.step()
         if (scheduler := self.lr_schedulers()) is not None:
             scheduler.step()
-        logs = {**parts, "grad_norm": norm, "skipped": float(self.guard.skipped)}
+        logs = dict(parts)
         if self.loss.adversarial is not None:
             logs["discriminator"] = self._discriminator_step(frames.flatten(0, 1), x_hat.flatten(0, 1))
         n = len(frames)
-        logs = {f"train/{k}": v.detach() if isinstance(v, Tensor) else v for k, v in logs.items()}
+        logs = over_processes(self, logs, self.global_step) | {"grad_norm": norm, "skipped": self.guard.counted}
+        logs = {f"train/{k}": v for k, v in logs.items()}
         self.log_dict(logs, on_step=True, on_epoch=False, batch_size=n)
-        shown = {k: logs[f"train/{k}"] for k in ("bpp", "psnr")}
-        self.log_dict(shown, prog_bar=True, logger=False, batch_size=n)
 
     def _first_optimizer(self):
         found = self.optimizers()
@@ -167,7 +191,9 @@ class CpvcModule(LightningModule):
     # -- looking -----------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        """Log, for each QP: bpp of the neural stream (estimated), PSNR and feature distance, and those of the base."""
+        """Note, for each QP: bpp of the neural stream (estimated), PSNR and feature distance, and those of the base."""
+        if not all(batch["counted"]):
+            return
         (qp,), (name,) = batch["qp"], batch["name"]
         frames, base = batch["frames"].float() / 255, batch["base"].float() / 255
         coded = self.model(frames, base, torch.tensor([qp], device=self.device))
@@ -176,8 +202,17 @@ class CpvcModule(LightningModule):
         if (name, qp) not in self._of_base:
             self._of_base[name, qp] = self._measure(batch["frames"][0], base[0])
         values |= {f"base_{k}": v for k, v in self._of_base[name, qp].items()}
-        logs = {f"val/qp={qp}/{k}": v for k, v in values.items()}
-        self.log_dict(logs, batch_size=1, sync_dist=True)
+        if "base_bpp" in batch:
+            values["base_bpp"] = batch["base_bpp"][0]
+        self.means.add({f"val/qp={qp}/{k}": v for k, v in values.items()})
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin anew."""
+        self.means.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the clips of all processes."""
+        self.log_dict(self.means.gather(self.trainer), sync_dist=True)
 
     def _measure(self, x: Tensor, x_hat: Tensor) -> dict[str, float]:
         decoded = (x_hat.float().clamp(0, 1) * 255).round().byte()

@@ -1,6 +1,7 @@
 """The LightningModule that trains SSF and all its variants."""
 
 import json
+import random
 from collections.abc import Callable, Sequence
 
 import torch
@@ -8,20 +9,24 @@ from lightning import LightningModule
 from PIL import Image
 from torch import Tensor
 
+from pvc.entropy.noise import by_sample, uniform
 from pvc.errors import ConfigError
 from pvc.importance import u_from_alpha, weighted_mask
-from pvc.losses.rate_distortion import RateDistortion, sample_beta, sample_u_alpha
+from pvc.losses.rate_distortion import RateDistortion, sample_beta
 from pvc.metrics.psnr import Psnr
-from pvc.models.ssf import ScaleSpaceFlow
+from pvc.models.motion import motion_hints
+from pvc.models.ssf import THROUGH, ScaleSpaceFlow
 from pvc.training.guard import StepGuard
+from pvc.training.means import Means, over_processes
 from pvc.training.pictures import draw
+from pvc.training.speed import check, compiled
 
 
 class CodecModule(LightningModule):
     """Trains a codec on clips with importance maps (Fathima et al., WACV 2023, sections 3.3 and 4.2).
 
-    One pair (beta, u_alpha) is drawn for each clip of a batch; what is random in a step depends only on ``seed``, the
-    step and the rank, so a resumed run continues exactly.
+    One pair (beta, u_alpha) is drawn for each clip of a batch. What is random depends only on ``seed`` and the clip's
+    number (:mod:`pvc.entropy.noise`), so a resumed run continues exactly, and several devices draw what one would.
 
     Args:
         model: the codec. loss: :class:`RateDistortion`.
@@ -29,8 +34,12 @@ class CodecModule(LightningModule):
         gamma: skew of beta's distribution, u_beta ~ U(0, 1)^gamma.
         u_alpha: fixed value instead of U(0, 1), for a model of one distortion trade-off.
         whole_share: share of clips trained with u_alpha = 1, the codec without ROI.
+        lead: P-frames, at most, between the I-frame and the others of a sample that are coded without gradient and
+            without counting; how many is drawn for each step, so that the others lie anywhere in a group of pictures.
+        through: references through which the gradient passes, see :meth:`ScaleSpaceFlow.forward`.
         val_points: (beta, alpha) pairs at which validation clips are coded.
         max_skipped: non-finite steps in a row after which training stops.
+        compile: how the model is compiled for training, see :mod:`pvc.training.speed`.
         seed: of beta, u_alpha and the quantisation noise.
     """
 
@@ -44,18 +53,28 @@ class CodecModule(LightningModule):
         gamma: float = 3.0,
         u_alpha: float | None = None,
         whole_share: float = 0.0,
+        lead: int = 0,
+        through: str = "inter",
         val_points: Sequence[tuple[float, float]] = (),
         max_skipped: int = 20,
+        compile: bool | str = False,
         seed: int = 0,
     ):
         super().__init__()
         if not gamma > 0:
             raise ConfigError(f"training.gamma={gamma} is out of range; give a number above 0 (3 in the paper)")
-        self.model, self.loss = model, loss
+        check(compile)
+        self.model, self.loss, self.compile_way = model, loss, compile
+        self._code: Callable | None = None
         self._optimizer, self._scheduler = optimizer, scheduler
         self.gamma, self.u_alpha, self.whole_share = gamma, u_alpha, whole_share
+        if lead < 0 or through not in THROUGH:
+            raise ConfigError(
+                f"training.lead={lead}, training.through={through}: give 0 or more, and one of {', '.join(THROUGH)}"
+            )
+        self.lead, self.through = lead, through
         self.val_points = [(float(b), float(a)) for b, a in val_points]
-        self.guard, self.seed = StepGuard(max_skipped), seed
+        self.guard, self.seed, self.means = StepGuard(max_skipped), seed, Means()
 
     def configure_optimizers(self):
         """Optimiser, and the schedule if there is one."""
@@ -66,36 +85,69 @@ class CodecModule(LightningModule):
 
     # -- training ----------------------------------------------------------------------------------------------------
 
+    def on_train_start(self) -> None:
+        """Fit the guard to the trainer; compile."""
+        self.guard.prepare(self.trainer)
+        self._code = compiled(self.model.forward, self.compile_way)
+
+    def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
+        """Estimate motion before the frames go to a GPU, which is then not waited for."""
+        if self.trainer.training and self.model.motion_hint:
+            hints = motion_hints(self.model.pad(batch["frames"].float() / 255))
+            batch = {**batch, "hints": hints.pin_memory() if self.device.type == "cuda" else hints}
+        return batch
+
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
-        """Make this step's randomness a function of seed, step and rank."""
+        """Make what draws from torch's own generator a function of seed, step and rank."""
         torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**63)
 
+    @by_sample
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        """Loss of a batch {"frames" uint8 [N, T, 3, H, W], "roi" [N, T, 1, H, W]}."""
+        """Loss of a batch {"frames" uint8 [N, T, 3, H, W], "roi" [N, T, 1, H, W], "index" int64 [N]}."""
         frames = batch["frames"].float() / 255
         n = len(frames)
         if self.model.multirate:
-            beta = sample_beta(n, self.gamma).to(frames)
+            beta = sample_beta(uniform((n,), frames.device), self.gamma)
         else:
             beta = torch.full((n,), self.model.beta, device=frames.device)
         q = None
         if self.model.roi:
-            u = sample_u_alpha(n) if self.u_alpha is None else torch.full((n,), float(self.u_alpha))
-            u = torch.where(torch.rand(n) < self.whole_share, torch.ones(n), u).to(frames)
+            u, whole = uniform((n,), frames.device), uniform((n,), frames.device) < self.whole_share
+            if self.u_alpha is not None:
+                u = torch.full_like(u, self.u_alpha)
+            u = torch.where(whole, 1.0, u)
             q = weighted_mask(batch["roi"].to(frames), u.view(-1, 1, 1, 1, 1))
-        coded = self.model(frames, beta, q)
+        lead, end = self._lead(frames.shape[1])
+        frames, q, hints = frames[:, :end], q if q is None else q[:, :end], batch.get("hints")
+        hints = None if hints is None else hints[:, : end - 1]
+        coded = (self._code or self.model)(frames, beta, q, hints, lead=lead, through=self.through)
+        if lead:
+            frames, q = (v if v is None else torch.cat((v[:, :1], v[:, lead + 1 :]), 1) for v in (frames, q))
         parts = self.loss(frames, coded.x_hat.float(), coded.bits, beta, q)
         pixels = frames.shape[-2] * frames.shape[-1]
         logs = {"loss": parts["loss"], "bpp": parts["bpp"], "psnr": -10 * torch.log10(parts["mse"])}
         logs |= {f"bpp_{k}": v.mean() / pixels for k, v in coded.parts.items()}
-        self.log_dict({f"train/{k}": v.detach() for k, v in logs.items()}, on_step=True, on_epoch=False, batch_size=n)
-        self.log_dict({k: logs[k].detach() for k in ("bpp", "psnr")}, prog_bar=True, logger=False, batch_size=n)
+        logs = over_processes(self, logs, self.global_step + 1)
+        self.log_dict({f"train/{k}": v for k, v in logs.items()}, on_step=True, on_epoch=False, batch_size=n)
         return parts["loss"]
+
+    def _lead(self, t: int) -> tuple[int, int]:
+        """How many P-frames lead in this step, and how many frames of ``t`` are coded in all: the same for all devices.
+
+        Raises:
+            ConfigError: samples have no frame after those that lead.
+        """
+        if t < self.lead + 2 and self.lead:
+            raise ConfigError(
+                f"training.lead={self.lead} needs samples of {self.lead + 2} frames or more, not {t}; give data.frames"
+            )
+        lead = random.Random(f"{self.seed} {self.global_step}").randint(0, self.lead)
+        return lead, t - self.lead + lead
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
         """Clip to norm ``gradient_clip_val``; a step whose gradient is not finite is skipped and counted."""
         norm = self.guard(optimizer, self.parameters(), gradient_clip_val, self.global_step)
-        self.log_dict({"train/grad_norm": norm, "train/skipped": float(self.skipped)}, on_step=True, on_epoch=False)
+        self.log_dict({"train/grad_norm": norm, "train/skipped": self.guard.counted}, on_step=True, on_epoch=False)
 
     @property
     def skipped(self) -> int:
@@ -123,7 +175,9 @@ class CodecModule(LightningModule):
     # -- validation --------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        """Code a clip at every point of ``val_points``; log bpp and PSNR (whole, ROI, background) for each."""
+        """Code a clip at every point of ``val_points``; note bpp and PSNR (whole, ROI, background) for each."""
+        if not all(batch["counted"]):
+            return
         frames, mask = batch["frames"].float() / 255, batch["roi"].to(self.device)
         for beta, alpha in self.val_points:
             if not self.model.roi and alpha != 1:
@@ -133,6 +187,14 @@ class CodecModule(LightningModule):
             coded = self.model(frames, rate, q)
             label = f"val/beta={beta:g}/alpha={alpha:g}"
             decoded = (coded.x_hat[0].float().clamp(0, 1) * 255).round().byte()
-            values = Psnr()(batch["frames"][0], decoded, mask[0]).values
+            values = Psnr()(batch["frames"][0].cpu(), decoded.cpu(), mask[0].cpu()).values
             values["bpp"] = float(coded.bits.mean()) / (frames.shape[-2] * frames.shape[-1])
-            self.log_dict({f"{label}/{k}": v for k, v in values.items()}, batch_size=1, sync_dist=True)
+            self.means.add({f"{label}/{k}": v for k, v in values.items()})
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin anew."""
+        self.means.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the clips of all processes."""
+        self.log_dict(self.means.gather(self.trainer), sync_dist=True)

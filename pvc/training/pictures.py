@@ -10,13 +10,18 @@ from torch import Tensor
 from torchvision.utils import flow_to_image
 
 from pvc.importance import weighted_mask
+from pvc.training.csv_log import going_on
+from pvc.training.loggers import log_picture
 
 CAPTIONS = ("input", "importance q", "flow", "prediction", "reconstruction", "error x 5", "bits")
 U_ALPHA = 0.2  # alpha = 26.5 of the paper's figure 3
 
 
 class Pictures(Callback):
-    """Writes ``step=N.png`` every ``every`` steps: what the module's ``draw(batch)`` makes of the first clip."""
+    """Writes ``step=N.png`` every ``every`` steps: what the module's ``draw(batch)`` makes of the first clip.
+
+    Loggers that show pictures get it as well.
+    """
 
     def __init__(self, folder: Path, every: int):
         self.folder, self.every = folder, every
@@ -29,8 +34,12 @@ class Pictures(Callback):
             and trainer.global_step % self.every == 0
             and batch["frames"].size(1) > 1
         ):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            module.draw(batch).save(self.folder / f"step={trainer.global_step}.png")
+            picture = module.draw(batch)
+            with going_on(f"pictures in {self.folder}"):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                picture.save(self.folder / f"step={trainer.global_step}.png")
+                for logger in trainer.loggers:
+                    log_picture(logger, picture, trainer.global_step)
 
 
 @torch.no_grad()

@@ -1,35 +1,48 @@
 """One training run from its configuration: build, resume, fit, release."""
 
 import logging
-import sys
 import warnings
 from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
-from lightning import Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger
+from lightning import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, RichProgressBar
 from omegaconf import DictConfig, OmegaConf
+from safetensors import SafetensorError
 
 from pvc import __version__
-from pvc.errors import CheckpointError, ConfigError
+from pvc.errors import CheckpointError, ConfigError, TrainingError
 from pvc.models.checkpoint import save_model
 from pvc.models.warm_start import warm_start
 from pvc.paths import find_checkpoints
+from pvc.training.checkpoint_io import AtomicCheckpointIO, check_readable, newest_checkpoint
+from pvc.training.checkpoints import Checkpoints
+from pvc.training.ending import ending
+from pvc.training.loggers import make_loggers
 from pvc.training.pictures import Pictures
+from pvc.training.signals import Signals
+from pvc.training.slurm import was_requeued
+from pvc.training.speed import arrange
 
 FINAL = "model.safetensors"
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The Lightning checkpoint with the most steps in ``folder``, or None."""
-    found = sorted(folder.glob("step=*.ckpt"), key=lambda p: int(p.stem.split("=")[1].split("-")[0]))
-    return found[-1] if found else None
-
-
 class _Bar(RichProgressBar):
-    """The progress of an epoch; how many there will be is not known, as steps are what is counted."""
+    """The progress of an epoch; how many there will be is not known, as steps are what is counted.
+
+    Numbers are those of the last step that was logged. To read those of each step, as Lightning does for what is logged
+    with ``prog_bar=True``, a GPU would have to be waited for.
+    """
+
+    _shown: dict[str, float] | None = None
+
+    def get_metrics(self, trainer: Trainer, module: LightningModule) -> dict:
+        """What stands behind the bar."""
+        if self._shown is None or trainer.global_step % (trainer.log_every_n_steps or 50) == 0:
+            found = trainer.callback_metrics
+            self._shown = {k: float(found[f"train/{k}"]) for k in ("bpp", "psnr") if f"train/{k}" in found}
+        return {**super().get_metrics(trainer, module), **self._shown}
 
     def _get_train_description(self, current_epoch: int) -> str:
         return f"Epoch {current_epoch}".ljust(len(self.validation_description))
@@ -44,77 +57,78 @@ def _check_numbers(cfg: DictConfig) -> None:
     numbers = {key: (cfg.get(key), low) for key, low in least.items()}
     if steps not in (None, -1):  # Lightning's words for no end
         numbers["trainer.max_steps"] = steps, 1
+    if cfg.ema is not None and not (isinstance(cfg.ema, float) and 0 < cfg.ema < 1):
+        raise ConfigError(f"ema={cfg.ema}: must lie between 0 and 1, such as 0.998; null for none")
     for key, (value, low) in numbers.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise ConfigError(f"{key}={value}: must be a whole number, {low} or more")
 
 
-def _check_readable(path: Path) -> None:
-    """Raise ``CheckpointError`` for a damaged checkpoint; Lightning's own errors do not name the file."""
-    try:
-        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # whatever reading damaged bytes leads to
-        what = (str(error).strip() or type(error).__name__).split("\n")[0]
-        raise CheckpointError(
-            f"{path} is damaged ({what}); delete it and run the same command again, which goes on from the one before"
-        ) from None
-
-
 def train(cfg: DictConfig, out: Path) -> Path:
     """Run the training that ``cfg`` (``configs/train.yaml``) describes in the folder ``out``.
 
-    Writes ``checkpoints/step=N.ckpt`` (to resume), ``logs/`` (CSV), ``pictures/`` and, at the end, the released form
-    ``model.safetensors``, whose path is returned.
+    Writes ``checkpoints/step=N.ckpt`` (to resume), ``logs/`` (CSV), ``pictures/``, ``run.html`` and, at the end, the
+    released form ``model.safetensors``, whose path is returned.
 
     Raises:
         ConfigError: ``out`` already holds a run and ``resume`` is not set, or a value is out of range.
         CheckpointError: the checkpoint to start or resume from does not fit.
+        TrainingError: training went wrong, or the disk is full; the last checkpoint is intact.
+        SystemExit: a signal stopped the run; 128 + its number.
     """
     _check_numbers(cfg)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its notes on devices and products
-    # What Lightning warns of is wanted: checkpoints after the optimisers' steps, and a loss's frozen backbone.
-    warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
+    # What Lightning warns of is wanted: a loss with a frozen backbone, and a hook of the module where data has others.
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+    warnings.filterwarnings("ignore", message="You have overridden `on_before_batch_transfer` in `LightningModule`")
     torch.set_float32_matmul_precision("high")
     seed_everything(cfg.seed, verbose=False)
     folder = out / "checkpoints"
     newest = newest_checkpoint(folder)
-    if newest and not cfg.resume:
+    if newest and not cfg.resume and not was_requeued():
         raise ConfigError(
             f"{out} already holds a run ({newest.name}); give resume=true to go on with it, or another out"
         )
     if newest:
-        _check_readable(newest)
+        check_readable(newest)
     model = instantiate(cfg.model)
     if cfg.warm_start and not newest:
         warm_start(model, _start_file(cfg.warm_start))
     loss = instantiate(cfg.loss)
-    module = instantiate(cfg.training)(model=model, loss=loss).to(memory_format=torch.channels_last)
+    module = instantiate(cfg.training)(model=model, loss=loss)
     data = instantiate(cfg.data)
-    keep = ModelCheckpoint(
-        folder,
-        "{step}",
-        monitor="step",
-        mode="max",
-        save_top_k=cfg.keep_checkpoints,
-        every_n_train_steps=cfg.checkpoint_every,
-        save_on_train_epoch_end=False,
-        enable_version_counter=False,
+    loggers = make_loggers(cfg.logger, out)
+    for logger in loggers[1:]:  # the CSV log has .hydra/ beside it
+        logger.log_hyperparams(release_notes(cfg, 0)["config"])
+    signals = Signals()
+    keep = Checkpoints(folder, cfg.checkpoint_every, cfg.keep_checkpoints, signals)
+    callbacks = [keep, _Bar(), LearningRateMonitor("step"), Pictures(out / "pictures", cfg.pictures_every)]
+    if cfg.ema is not None:
+        callbacks.append(EMAWeightAveraging(decay=cfg.ema, use_buffers=False))
+    if cfg.page:
+        callbacks.append(instantiate(cfg.page)(out, cfg.name, OmegaConf.to_yaml(cfg)))
+    trainer: Trainer = instantiate(
+        cfg.trainer,
+        logger=loggers,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=str(out),
     )
-    loggers = [CSVLogger(out, "logs"), *(instantiate(logger) for logger in (cfg.logger or {}).values())]
-    callbacks = [keep, _Bar(), Pictures(out / "pictures", cfg.pictures_every)]
-    trainer: Trainer = instantiate(cfg.trainer, logger=loggers, callbacks=callbacks, default_root_dir=str(out))
-    try:
+    arrange(module, trainer.strategy.root_device)
+    with ending(trainer, folder, signals):
         trainer.fit(module, data, ckpt_path=newest, weights_only=True)
-    except SystemExit:  # Lightning's answer to Ctrl-C
-        if not trainer.interrupted:
-            raise
-        print(f"pvc: the last checkpoint is in {folder}; the same command with resume=true goes on", file=sys.stderr)
-        raise KeyboardInterrupt from None
     final = out / FINAL
-    trainer.save_checkpoint(folder / f"step={trainer.global_step}.ckpt")  # all processes take part
     if trainer.is_global_zero:
-        save_model(model.cpu(), final, release_notes(cfg, trainer.global_step))
+        last = newest_checkpoint(folder)
+        # Not what training ends with: averaged weights, where there are any, are those that the checkpoint is about.
+        module.cpu().load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
+        try:
+            save_model(model, final, release_notes(cfg, trainer.global_step))
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(
+                f"{final} cannot be written: {error}; all steps are done and in {last}, so make room and run the same "
+                "command with resume=true"
+            ) from None
     return final
 
 
@@ -127,6 +141,8 @@ def release_notes(cfg: DictConfig, steps: int) -> dict:
         (notes["data"], "root"),
         (notes["data"], "base_cache"),
         (notes["data"].get("source", {}), "cache"),
+        (notes["data"].get("source", {}), "copy"),
+        (notes.get("page") or {}, "cache"),
     ):
         if part.get(key):
             part[key] = Path(part[key]).name

@@ -1,17 +1,20 @@
 """The cache of base layers: tracks whole or not at all, cut and flipped with the source; a cache that does not fit."""
 
+import hashlib
+import json
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from pvc.data.base_layer import SALIENCY, BaseLayer, qp_track, source_digest
+from pvc.data.base_layer import SALIENCY, BaseLayer, qp_track
 from pvc.data.clips import ClipFolder
+from pvc.data.identity import source_digest
 from pvc.data.layered import BaseLayerDataModule, LayeredClips, LayeredCrops, layered
 from pvc.errors import ConfigError, DataError
-from pvc.video import write_clip
-from tests.data.conftest import noise_clip
+from pvc.video import write_clip, write_map
+from tests.data.conftest import noise_clip, square_mask
 
 MADE_BY = {"base": "x264-cpvc", "codec": {"preset": "a"}, "gop": 32, "frames": 5, "saliency": None}
 
@@ -19,7 +22,7 @@ MADE_BY = {"base": "x264-cpvc", "codec": {"preset": "a"}, "gop": 32, "frames": 5
 def fill(cache: BaseLayer, sequences, qps=(29, 38), frames=5) -> None:
     """A base layer in which every value tells of the source's: frame + qp; the saliency is the first colour."""
     for s in sequences:
-        about = {"source": source_digest(s)}
+        about = {"source": source_digest(s, frames)}
         clip = s.read(0, frames)
         for qp in qps:
             cache.store(s.name, qp_track(qp), clip + qp, shape=[*clip.shape], bits=800, **about)
@@ -114,6 +117,48 @@ def test_a_cache_of_other_clips_is_refused(cache, clip_folder, tmp_path):
     changed = ClipFolder(clip_folder, cache=tmp_path / "frames").eval()
     with pytest.raises(DataError, match="another clip under the name a"):
         layered(cache, changed, [29, 38], "x264-cpvc")
+
+
+def test_a_clip_that_differs_in_its_last_frame_only_is_refused(cache, clip_folder, tmp_path):
+    clip = noise_clip(0)
+    clip[4] = 255 - clip[4]  # the last of the five that were coded
+    (clip_folder / "a.mkv").unlink()
+    write_clip(clip_folder / "a.mkv", clip, Fraction(25))
+    changed = ClipFolder(clip_folder, cache=tmp_path / "frames").eval()
+    with pytest.raises(DataError, match="another clip under the name a"):
+        layered(cache, changed, [29, 38], "x264-cpvc")
+
+
+def test_frames_that_were_not_coded_do_not_count(cache, clip_folder, tmp_path):
+    clip = noise_clip(0)
+    clip[5] = 255 - clip[5]
+    (clip_folder / "a.mkv").unlink()
+    write_clip(clip_folder / "a.mkv", clip, Fraction(25))
+    assert layered(cache, ClipFolder(clip_folder, cache=tmp_path / "frames").eval(), [29, 38], "x264-cpvc")
+
+
+def test_masks_that_became_the_saliency_are_compared_as_well(cache, clip_folder, tmp_path):
+    (a,) = ClipFolder(clip_folder, only=["a"], cache=tmp_path / "frames").eval()
+    mask = a.read_mask(0, 5)
+    about = {"shape": [*mask.shape], "source": source_digest(a, 5, mask=True)}
+    cache.store("a", SALIENCY, (mask * 255).round().byte(), **about)
+    assert layered(cache, [a], [29], "x264-cpvc")
+    write_map(clip_folder / "a.mask.mkv", 1 - square_mask(), Fraction(25))
+    (other,) = ClipFolder(clip_folder, only=["a"], cache=tmp_path / "frames").eval()
+    with pytest.raises(DataError, match="another clip under the name a"):
+        layered(cache, [other], [29], "x264-cpvc")
+
+
+def test_a_cache_that_knows_the_first_frame_only_is_still_read(cache, sequences, clip_folder, tmp_path):
+    for s in sequences:
+        first = hashlib.sha256(s.read(0, 1).numpy().tobytes()).hexdigest()[:16]
+        for track in (SALIENCY, qp_track(29), qp_track(38)):
+            file = cache.folder / "clips" / s.name / f"{track}.json"
+            file.write_text(json.dumps({**json.loads(file.read_text()), "source": first}))
+    assert len(layered(cache, sequences, [29, 38], "x264-cpvc")) == 6
+    write_clip(clip_folder / "c.mkv", noise_clip(77), Fraction(25))
+    with pytest.raises(DataError, match="another clip under the name c"):
+        layered(cache, ClipFolder(clip_folder, cache=tmp_path / "frames").eval(), [29, 38], "x264-cpvc")
 
 
 def test_qps_may_be_added_and_nothing_else_changed(cache):

@@ -54,11 +54,12 @@ def test_batches(module):
     assert {k: (tuple(v.shape), v.dtype) for k, v in batch.items()} == {
         "frames": ((2, 3, 3, 32, 32), torch.uint8),
         "roi": ((2, 3, 1, 32, 32), torch.float32),
+        "index": ((2,), torch.int64),
     }
     whole = list(data.val_dataloader())
     assert [b["name"] for b in whole] == [["b"], ["f"]] and whole[0]["fps"] == [25]
     assert whole[0]["frames"].shape == (1, 6, 3, 48, 64) and whole[0]["roi"].shape == (1, 6, 1, 48, 64)
-    assert set(whole[0]) == {"frames", "roi", "name", "fps"}
+    assert set(whole[0]) == {"frames", "roi", "name", "fps", "counted"} and whole[0]["counted"] == [True]
 
 
 def test_validation_is_the_same_every_time_and_takes_the_true_mask(module):

@@ -13,7 +13,7 @@ def sequences(clip_folder, tmp_path):
 
 def test_an_item(sequences):
     item = CropDataset(sequences, crop=32)[0]
-    assert set(item) == {"frames", "roi"}
+    assert set(item) == {"frames", "roi", "index"}
     assert item["frames"].shape == (3, 3, 32, 32) and item["frames"].dtype == torch.uint8
     assert item["roi"].shape == (3, 1, 32, 32) and item["roi"].dtype == torch.float32
 

@@ -25,12 +25,14 @@ def latent(prior: Hyperprior, scale: float = 2.0) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def test_the_decoder_has_what_the_encoder_has(prior):
-    writer = Writer()
-    y_hat, symbols = prior.compress(latent(prior), None, None, None, writer)
+@pytest.mark.parametrize("told", [False, True])
+def test_the_decoder_has_what_the_encoder_has(prior, told):
+    writer, y = Writer(), latent(prior)
+    coarse = torch.arange(y.shape[-2] * y.shape[-1]).view(1, 1, *y.shape[-2:]) % 5.0 if told else None
+    y_hat, symbols = prior.compress(y, coarse, None, None, writer)
     data = writer.finish()
     reader = Reader(data)
-    got, got_symbols = prior.decompress(SHAPE, None, None, reader)
+    got, got_symbols = prior.decompress(SHAPE, coarse, None, None, reader)
     reader.finish()
     assert symbols.any()
     assert torch.equal(got_symbols, symbols) and torch.equal(got, y_hat)
@@ -83,5 +85,5 @@ def test_skipped_symbols_are_zero_cost_nothing_and_surprises_are_coded(surprises
     data = writer.finish()
     assert symbols.count_nonzero() == (surprises + 1 if surprises else 0)
     reader = Reader(data)
-    assert torch.equal(prior.decompress(SHAPE, None, None, reader)[0], y_hat)
+    assert torch.equal(prior.decompress(SHAPE, None, None, None, reader)[0], y_hat)
     reader.finish()

@@ -74,11 +74,11 @@ class InMemory(Sequence):
     def has_mask(self):
         return self.mask is not None
 
-    def _read(self, start, count, box):
+    def _read(self, start, count, box, step):
         self.reads.append((start, count))
         return self.clip[start : start + count]
 
-    def _read_mask(self, start, count, box):
+    def _read_mask(self, start, count, box, step):
         return self.mask[start : start + count]
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from pvc.errors import ConfigError
 from pvc.evaluation import Record, compare, notes
-from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.curves import curve_keys, mean_points
 from pvc.evaluation.records import Failure
 from pvc.evaluation.tables import blocks, write
+from pvc.metrics.bd_rate import Settings
 
 QUALITY = (30.0, 33.0, 36.0, 38.5)
 

@@ -6,9 +6,9 @@ import pytest
 
 from pvc.errors import ConfigError
 from pvc.evaluation import Record, compare
-from pvc.evaluation.bd_rate import Settings
 from pvc.evaluation.publish import publish
 from pvc.evaluation.published import load_all_published, load_published
+from pvc.metrics.bd_rate import Settings
 
 RESULTS = {"bitrate": [100.0, 200.0, 400.0, 800.0], "psnr-rgb": [30.0, 33.0, 36.0, 38.5], "mse-rgb": [4, 3, 2, 1]}
 

@@ -6,6 +6,7 @@ import torch
 
 from pvc.errors import ConfigError
 from pvc.importance import PerlinSettings, perlin_mask
+from pvc.importance.perlin import nth_smallest
 
 
 def make(seed=0, shape=(3, 64, 96), **ranges):
@@ -76,3 +77,14 @@ def test_the_same_generator_gives_the_same_mask():
 def test_ranges_that_make_no_sense(ranges):
     with pytest.raises(ConfigError, match=f"perlin.{next(iter(ranges))}"):
         PerlinSettings(**ranges)
+
+
+@pytest.mark.parametrize("size", [1, 5, 400, 3 * 128 * 128])
+def test_the_level_of_a_mask_is_the_exact_order_statistic(size):
+    """Also of values that a sample of them misjudges: sorted, equal, with a period, with one outlier."""
+    rng = np.random.default_rng(size)
+    noise = rng.normal(size=size).astype(np.float32)
+    ordered, periodic = np.sort(noise), np.tile(np.sort(noise[:29]), size // 29 + 1)[:size]
+    for values in (noise, ordered, ordered[::-1], np.ones_like(noise), periodic, np.append(noise[1:], np.float32(1e9))):
+        for n in {0, size // 20, size // 2, size - 1}:
+            assert nth_smallest(values, n) == np.sort(values)[n]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pvc.importance import alpha_from_u, weighted_mask
-from pvc.losses.rate_distortion import RateDistortion, sample_beta, sample_u_alpha
+from pvc.losses.rate_distortion import RateDistortion, sample_beta
 
 
 def test_it_is_equation_2_for_the_papers_mask():
@@ -37,10 +37,7 @@ def test_beta_power_weighs_rates_alike():
     assert loss(x, x_hat, bits, torch.tensor([1e-3]))["loss"] == pytest.approx(10)
 
 
-def test_samples_cover_the_papers_ranges_and_favour_low_beta():
-    g = torch.Generator().manual_seed(0)
-    beta = sample_beta(20000, generator=g)
+def test_samples_cover_the_papers_range_and_favour_low_beta():
+    beta = sample_beta(torch.rand(20000, generator=torch.Generator().manual_seed(0)))
     assert 1e-4 <= beta.min() < 1.01e-4 and 1.2e-2 < beta.max() <= 1.28e-2
     assert beta.median() == pytest.approx(1e-4 * 128 ** (0.5**3), rel=0.05)
-    u = sample_u_alpha(20000, g)
-    assert u.min() >= 0 and u.max() <= 1 and u.mean() == pytest.approx(0.5, abs=0.02)

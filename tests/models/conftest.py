@@ -21,9 +21,10 @@ SMALL = {
 
 
 def make(kind: str, seed: int = 0, **kwargs) -> ScaleSpaceFlow:
-    """A small model with fixed weights, in evaluation mode."""
+    """A small model with fixed weights, in evaluation mode; with ``roi``, the patch network tells its step map."""
     torch.manual_seed(seed)
-    return ScaleSpaceFlow(**(SMALL[kind] | kwargs)).eval()
+    told = {"step_map": True} if kind == "patch" and kwargs.get("roi") else {}
+    return ScaleSpaceFlow(**(SMALL[kind] | told | kwargs)).eval()
 
 
 def wake(model: ScaleSpaceFlow) -> ScaleSpaceFlow:

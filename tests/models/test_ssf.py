@@ -29,7 +29,8 @@ def test_mr_md_ssf_starts_as_the_ssf_it_continues_bit_for_bit(kind, clip, tmp_pa
         for beta in BETAS:
             got = model(clip, full(beta), torch.ones(1, 3, 1, 72, 104))
             assert torch.equal(got.x_hat, expected.x_hat)
-            assert torch.equal(got.bits, expected.bits)
+            assert all(torch.equal(got.parts[k], bits) for k, bits in expected.parts.items())
+            assert got.parts.get("map", torch.zeros(1)).sum() < 8  # what it takes to say that there is no map
         model.intra.encoder.mask.weight.normal_(std=0.02)
         assert not torch.equal(model(clip, full(4e-4), torch.ones(1, 3, 1, 72, 104)).x_hat, expected.x_hat)
 
@@ -177,3 +178,35 @@ def test_a_damaged_file_to_start_from_is_named(tmp_path, name):
     (tmp_path / name).write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match=rf"{name} cannot be read as a checkpoint"):
         warm_start(make("conv"), tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_that_lead_are_coded_but_not_returned(kind, clip):
+    model = wake(make(kind, multirate=True, roi=True))
+    longer, q = torch.cat((clip, clip[:, 1:2]), dim=1), torch.rand(1, 4, 1, 72, 104)
+    with torch.no_grad():
+        whole = model(longer, full(1e-3), q)
+        led = model(longer, full(1e-3), q, lead=2)
+    assert torch.equal(led.x_hat, whole.x_hat[:, [0, 3]])
+    assert torch.equal(led.bits, whole.bits[:, [0, 3]])
+    assert torch.equal(led.flow, whole.flow[:, 2:])
+
+
+@pytest.mark.parametrize(
+    "through, reached", [("none", [False, False]), ("inter", [False, True]), ("all", [True, True])]
+)
+def test_gradients_pass_the_references_that_they_are_told(through, reached, clip):
+    """From the last frame to the sources of the two before it; the motion is coded from sources."""
+    model = wake(make("conv")).train()
+    frames = clip.clone().requires_grad_()
+    coded = model(frames, through=through)
+    assert [bool(g.any()) for g in torch.autograd.grad(coded.x_hat[:, 2].sum(), frames)[0][0, :2]] == reached
+    frames = clip.clone().requires_grad_()
+    led = model(frames, lead=1, through=through)
+    assert not torch.autograd.grad(led.x_hat[:, 1].sum(), frames)[0][0, :2].any()
+
+
+def test_a_model_without_a_step_map_keeps_its_fingerprint():
+    """Streams name the model that decodes them, so a model that is as it was must have the hash that it had."""
+    assert "step_map" not in make("patch").config
+    assert make("patch", roi=True).config["step_map"]

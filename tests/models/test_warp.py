@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from pvc.models import warp as warping
 from pvc.models.motion import estimate_flow
-from pvc.models.warp import scale_space, warp
+from pvc.models.warp import enlarged, scale_space, warp
 
 
 def flow_of(x: float, y: float, h: int, w: int) -> torch.Tensor:
@@ -34,6 +36,7 @@ def test_pixels_outside_take_the_border():
 def test_higher_levels_are_smoother_and_keep_the_mean():
     x = torch.rand(1, 3, 128, 128)
     volume = scale_space(x, levels=5)
+    volume = [enlarged(volume, i) for i in range(len(volume))]
     assert [level.shape for level in volume] == [x.shape] * 6
     spread = torch.stack([level.flatten(2).std(-1).mean() for level in volume])
     assert (spread[1:] < spread[:-1]).all()
@@ -45,9 +48,9 @@ def test_the_scale_field_picks_the_level():
     zero = torch.zeros(1, 2, 64, 64)
     for level in (1, 4, 5):
         out = warp(volume, zero, torch.full((1, 1, 64, 64), float(level)))
-        assert torch.allclose(out, volume[level], atol=1e-4)
+        assert torch.allclose(out, enlarged(volume, level), atol=1e-4)
     between = warp(volume, zero, torch.full((1, 1, 64, 64), 2.5))
-    assert torch.allclose(between, (volume[2] + volume[3]) / 2, atol=1e-4)
+    assert torch.allclose(between, (enlarged(volume, 2) + enlarged(volume, 3)) / 2, atol=1e-4)
 
 
 def test_the_motion_estimate_points_from_the_current_frame_into_the_reference():
@@ -66,3 +69,62 @@ def test_coding_and_training_warp_alike():
     expected = warp(volume, flow, scale)
     with torch.no_grad():
         assert torch.allclose(warp(volume, flow, scale), expected, atol=1e-6)
+
+
+def sampled(how, x, flow, scale, grad) -> list[torch.Tensor]:
+    """What ``how`` makes of ``x``, and the derivatives by all three."""
+    inputs = [v.clone().requires_grad_() for v in (x, flow, scale)]
+    out = how(*inputs)
+    out.backward(grad)
+    return [out.detach(), *(v.grad for v in inputs)]
+
+
+def test_training_warps_and_derives_as_the_libraries_sampler_does():
+    """What a GPU runs, on the CPU: convolutions and one trilinear sampler, derived by torch."""
+    torch.manual_seed(0)
+    x, grad = torch.rand(2, 3, 32, 48), torch.randn(2, 3, 32, 48)
+    flow, scale = 8 * torch.randn(2, 2, 32, 48), 7 * torch.rand(2, 1, 32, 48) - 1
+
+    def library(x, flow, scale):
+        volume = [x]
+        for i in range(5):
+            volume.append(warping._blur_by_convolution(F.avg_pool2d(volume[i], 2) if i else x, 1.5))
+        return warping._warp_at_once(volume, flow, scale)
+
+    expected = sampled(library, x, flow, scale, grad)
+    got = sampled(lambda x, flow, scale: warp(scale_space(x), flow, scale), x, flow, scale, grad)
+    for a, b in zip(got, expected, strict=True):
+        assert torch.allclose(a, b, rtol=1e-3, atol=1e-4 * b.abs().max())
+
+
+def test_pictures_are_doubled_as_the_library_does():
+    x = torch.rand(2, 3, 5, 8)
+    expected = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    assert torch.allclose(warping._double(x), expected, atol=1e-6)
+    grad = torch.randn_like(expected)
+    y = x.clone().requires_grad_()
+    (by_torch,) = torch.autograd.grad(F.interpolate(y, scale_factor=2, mode="bilinear"), y, grad)
+    assert torch.allclose(warping._undouble(grad), by_torch, atol=1e-5)
+
+
+def test_nothing_is_derived_by_a_reference_that_needs_no_gradient():
+    x, zero = torch.rand(1, 3, 32, 32), torch.zeros(1, 2, 32, 32)
+    flow, scale = zero.clone().requires_grad_(), torch.full((1, 1, 32, 32), 0.5).requires_grad_()
+    warp(scale_space(x), flow, scale).sum().backward()
+    assert x.grad is None and flow.grad.any() and scale.grad.any()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_warps_as_a_cpu_does():
+    torch.manual_seed(0)
+    x, grad = torch.rand(2, 3, 64, 96), torch.randn(2, 3, 64, 96)
+    flow, scale = 8 * torch.randn(2, 2, 64, 96), 7 * torch.rand(2, 1, 64, 96) - 1
+
+    def whole(x, flow, scale):
+        return warp(scale_space(x), flow, scale)
+
+    expected = sampled(whole, x, flow, scale, grad)
+    got = sampled(whole, *(v.cuda() for v in (x, flow, scale, grad)))
+    for a, b in zip(got, expected, strict=True):
+        assert torch.allclose(a.cpu(), b, rtol=1e-3, atol=1e-4 * b.abs().max())

@@ -1,10 +1,9 @@
 """Training CPVC as a user runs it: two optimisers, one count of steps, a killed run that ends as an unbroken one."""
 
 import csv
+import json
+import re
 import signal
-import subprocess
-import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,15 +12,16 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from safetensors.torch import load_file
 
-from pvc.data.base_layer import SALIENCY, BaseLayer, qp_track, source_digest
+from pvc.data.base_layer import SALIENCY, BaseLayer, qp_track
 from pvc.data.clips import ClipFolder
+from pvc.data.identity import source_digest
 from pvc.errors import CheckpointError, ConfigError, DataError, MissingWeights, TrainingError
 from pvc.models.checkpoint import load_model, read_model_info
 from pvc.paths import config_dir
 from pvc.training.run import train
 from pvc.video import write_clip
+from tests.training.processes import Training, assert_same_end, pausing, steps
 
 STEPS = 20
 SMALL = [
@@ -69,10 +69,11 @@ def made(tmp_path_factory) -> list[str]:
     cache.folder.mkdir()
     cache.begin({"base": "vvenc-cpvc", "codec": {}, "gop": 32, "frames": 4, "saliency": None, "qp": [29, 38]})
     for s in ClipFolder(root, cache=root.parent / "frames").eval():
-        clip, source = s.read(), source_digest(s)
+        clip, source = s.read(), source_digest(s, s.frames)
         for qp in (29, 38):
             blurred = torch.nn.functional.avg_pool2d(clip.float(), 3 if qp == 29 else 5, 1, 1 if qp == 29 else 2)
-            cache.store(s.name, qp_track(qp), blurred.round().byte(), shape=[*clip.shape], source=source)
+            about = {"shape": [*clip.shape], "source": source, "bits": 72 * 96 * 4 if qp == 29 else 72 * 96}
+            cache.store(s.name, qp_track(qp), blurred.round().byte(), **about)
         maps = torch.zeros(4, 1, 72, 96, dtype=torch.uint8)
         maps[..., 20:60] = 255
         cache.store(s.name, SALIENCY, maps, shape=[*maps.shape], source=source)
@@ -108,6 +109,19 @@ def test_a_run_leaves_a_model_a_log_and_pictures(unbroken):
         for value in ("bpp", "psnr", "base_psnr"):
             assert len(rows(unbroken, f"val/qp={qp}/{value}")) == 2
     assert rows(unbroken, "val/qp=29/base_psnr")[0] > rows(unbroken, "val/qp=38/base_psnr")[0]
+    assert rows(unbroken, "val/qp=29/base_bpp") == [1, 1] and rows(unbroken, "val/qp=38/base_bpp") == [0.25, 0.25]
+    assert len(rows(unbroken, "lr-Adam")) == len(rows(unbroken, "lr-Adam-1")) == STEPS  # of codec and discriminator
+
+
+def test_the_page_compares_with_the_base_layer(unbroken):
+    html = (unbroken / "run.html").read_text()
+    data = json.loads(re.search(r'<script type="application/json" id="chart-data">(.*?)</script>', html)[1])
+    assert {"Loss", "PSNR (dB)", "Norm of the gradient", "Discriminator"} <= {c["title"] for c in data["lines"]}
+    base, _, newest = data["compared"]["rd"]["panels"][0]["curves"]["psnr"]
+    assert [point[0] for point in base[1]] == [0.25, 1]
+    neural = [rows(unbroken, f"val/qp={qp}/bpp")[-1] for qp in (38, 29)]
+    assert [point[0] for point in newest[1]] == pytest.approx([0.25 + neural[0], 1 + neural[1]], rel=1e-4)
+    assert "base layer has 2 points, 4 are needed" in html
 
 
 def test_the_backbone_is_in_no_checkpoint(unbroken):
@@ -115,26 +129,22 @@ def test_the_backbone_is_in_no_checkpoint(unbroken):
     assert {k.split(".")[1] for k in state if k.startswith("loss.")} == {"contrastive", "adversarial"}
 
 
-def test_a_killed_run_resumes_to_the_same_weights_and_discriminator(unbroken, made, tmp_path):
-    out = tmp_path / "killed"
-    start = [sys.executable, "-m", "pvc.train", *SMALL, *made, "trainer.precision=32-true", f"out={out}"]
-    process = subprocess.Popen(start, stderr=subprocess.DEVNULL)
-    deadline = time.time() + 240
-    while not list((out / "checkpoints").glob("step=8.ckpt")) and process.poll() is None and time.time() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    for late in (out / "checkpoints").glob("*.ckpt"):  # the kill may come after more checkpoints than one
-        if late.name != "step=8.ckpt":
-            late.unlink()
-    train(configured(made, "resume=true"), out)
-    expected, got = (load_file(folder / "model.safetensors") for folder in (unbroken, out))
-    assert all(torch.equal(got[k], v) for k, v in expected.items())
-    name = f"checkpoints/step={STEPS}.ckpt"
-    states = [torch.load(folder / name, weights_only=True) for folder in (unbroken, out)]
-    assert all(torch.equal(states[1]["state_dict"][k], v) for k, v in states[0]["state_dict"].items())
-    for a, b in zip(*(s["optimizer_states"] for s in states), strict=True):
-        assert all(torch.equal(a["state"][i]["exp_avg"], b["state"][i]["exp_avg"]) for i in a["state"])
+def test_a_killed_and_a_stopped_run_ends_as_an_unbroken_one(unbroken, made, tmp_path):
+    """To the last bit: the codec, F, the discriminator, both optimisers, the schedule and the counts."""
+    base = [*SMALL, *made, "name=test", "trainer.precision=32-true", "resume=true"]
+    with Training(tmp_path, base=base) as run:
+        run.until(lambda: steps(tmp_path) >= 8)
+        run.send(signal.SIGKILL)
+        run.code()
+    before = steps(tmp_path)
+    with Training(tmp_path, base=base, before=pausing) as run:
+        run.reached()
+        run.send(signal.SIGTERM)
+        run.go()
+        assert run.code() == 143, run.said
+    assert steps(tmp_path) == before + 1
+    train(configured(made, "resume=true"), tmp_path)
+    assert_same_end(unbroken, tmp_path)
 
 
 def test_twenty_steps_on_one_batch_lower_the_loss(made):

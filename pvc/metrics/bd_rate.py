@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pvc.errors import ConfigError
-from pvc.evaluation.axes import Axis, axis
+from pvc.metrics.axes import Axis, axis
 
 METHODS = ("pchip", "akima")
 MIN_POINTS = 4
@@ -86,7 +86,7 @@ def bd_rate(
 
     Args:
         anchor, test: The two curves.
-        metric: Decides direction and scale (:mod:`pvc.evaluation.axes`): for LPIPS and its like lower is better.
+        metric: Decides direction and scale (:mod:`pvc.metrics.axes`): for LPIPS and its like lower is better.
         settings: Interpolation and smallest overlap.
         names: What to call the two curves in a reason.
     """
@@ -126,6 +126,30 @@ def bd_quality(
     return BdQuality(better if ax.higher_is_better else -better, None, overlap)
 
 
+def gain_at_rate(
+    anchor: Curve, point: tuple[float, float], metric: str = "psnr", name: str = "the anchor"
+) -> BdQuality:
+    """Difference of one ``point`` to the curve ``anchor`` at the point's own rate, interpolated by PCHIP over log-rate.
+
+    For codecs of one rate, and before there are points enough for a BD-rate. ``overlap`` is None.
+
+    Args:
+        anchor: The curve. point: (rate, value of the metric).
+        metric: As for :func:`bd_rate`. name: What to call the anchor in a reason.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    ax, rate = axis(metric), point[0]
+    curve = _turned(anchor, ax)
+    if reason := _fault(name, curve, ax, least=2):
+        return BdQuality(None, reason)
+    if not curve[0][0] <= rate <= curve[-1][0]:
+        return BdQuality(None, f"rate {rate:.4g} lies outside that of {name} ({curve[0][0]:.4g} to {curve[-1][0]:.4g})")
+    at = PchipInterpolator([math.log(r) for r, _ in curve], [q for _, q in curve])
+    better = _quality(point[1], ax) - float(at(math.log(rate)))
+    return BdQuality(better if ax.higher_is_better else -better)
+
+
 def _turned(curve: Curve, ax: Axis) -> list[tuple[float, float]]:
     """The curve by rate, with the metric on its axis, turned so that higher is better."""
     return sorted((rate, _quality(value, ax)) for rate, value in curve)
@@ -157,9 +181,9 @@ def _quality(value: float, ax: Axis) -> float:
     return ax.scale(value) if ax.higher_is_better else -ax.scale(value)
 
 
-def _fault(name: str, curve: list[tuple[float, float]], ax: Axis) -> str | None:
-    if len(curve) < MIN_POINTS:
-        return f"{name} has {len(curve)} point{'s' * (len(curve) != 1)}, {MIN_POINTS} are needed"
+def _fault(name: str, curve: list[tuple[float, float]], ax: Axis, least: int = MIN_POINTS) -> str | None:
+    if len(curve) < least:
+        return f"{name} has {len(curve)} point{'s' * (len(curve) != 1)}, {least} are needed"
     if curve[0][0] <= 0:
         return f"{name} has a rate of {curve[0][0]:g}"
     for (r0, q0), (r1, q1) in pairwise(curve):

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from pvc.errors import ConfigError
-from pvc.evaluation.bd_rate import Settings, bd_quality, bd_rate
+from pvc.metrics.bd_rate import Settings, bd_quality, bd_rate
 
 CURVE = [(0.1, 30.0), (0.2, 33.0), (0.4, 36.0), (0.8, 38.5), (1.6, 40.5)]
 

@@ -1,7 +1,7 @@
 """Axes: every value of every metric family is shown by a name of its own, in the right direction."""
 
-from pvc.evaluation.axes import axis, in_order
 from pvc.metrics import load_metrics, metric_names
+from pvc.metrics.axes import axis, in_order
 
 
 def test_every_value_has_a_title_and_a_direction():

@@ -7,7 +7,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from pvc.codecs.memory import keep_freed_memory
+from pvc.memory import keep_freed_memory
 {call}
 torch.set_num_threads(1)
 def layer():
