@@ -24,9 +24,9 @@ class ClipDataModule(LightningDataModule):
     """Training crops and whole validation frames of a source.
 
     A training batch is ``{"frames": uint8 [N, T, 3, c, c], "roi": float32 [N, T, 1, c, c],
-    "index": int64 [N]}``, the last the number of each sample since the beginning of the training. A validation batch holds
-    the first ``val_frames`` frames of one sequence, whole, with its true mask (a fixed Perlin map where it has none),
-    and ``"name"`` (list of one str), ``"fps"`` (list of one Fraction) and ``"counted"`` (list of one bool, see
+    "index": int64 [N]}``, the last the number of each sample since the beginning of the training. A validation batch
+    holds the first ``val_frames`` frames of one sequence, whole, with its true mask (a fixed Perlin map where it has
+    none), and ``"name"`` (list of one str), ``"fps"`` (list of one Fraction) and ``"counted"`` (list of one bool, see
     :class:`Shares`).
 
     Args:

@@ -75,7 +75,8 @@ class CpvcLoss(nn.Module):
             parts["contrastive"] = self.contrastive(y, x)
         if self.adversarial is not None:
             parts["adversarial"] = self.adversarial(x_hat)
-        loss = (self.rate_weights(qp).to(bpp, non_blocking=True) * bpp).mean() + sum(self.weights[k] * v for k, v in parts.items())
+        rate = (self.rate_weights(qp).to(bpp, non_blocking=True) * bpp).mean()
+        loss = rate + sum(self.weights[k] * v for k, v in parts.items())
         psnr = -10 * torch.log10(parts["mse"].detach())
         return {"loss": loss, "bpp": bpp.mean(), "psnr": psnr, **parts}
 

@@ -73,7 +73,7 @@ def _blur_by_convolution(x: Tensor, sigma: float) -> Tensor:
 
 
 def _bordered(x: Tensor, r: int) -> Tensor:
-    """``F.pad(x, (r, r, r, r), mode="replicate")``, whose derivative Inductor takes to have another layout than it has."""
+    """``F.pad(x, (r, r, r, r), mode="replicate")``; Inductor takes the derivative of that for one of another layout."""
     for dim in (-2, -1):
         size = [r if d == dim % x.ndim else -1 for d in range(x.ndim)]
         first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)

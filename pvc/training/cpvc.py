@@ -113,10 +113,21 @@ class CpvcModule(LightningModule):
     # -- training ----------------------------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """Fit the guards to the trainer; compile."""
+        """Fit the guards to the trainer; compile.
+
+        Raises:
+            ConfigError: float16, whose scaled gradients neither the guards nor the discriminator's step know.
+        """
+        if getattr(self.trainer.precision_plugin, "scaler", None):
+            raise ConfigError(f"trainer.precision={self.trainer.precision} is not for CPVC; give bf16-mixed or 32-true")
         for guard in (self.guard, self.discriminator_guard):
             guard.prepare(self.trainer)
         self._code = compiled(self.model.forward, self.compile_way)
+
+    def on_train_end(self) -> None:
+        """Do not end well where the last steps went wrong."""
+        for guard in (self.guard, self.discriminator_guard):
+            guard.check(self.global_step)
 
     def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
         """Note the QPs as numbers before they go to a GPU, which would have to be waited for."""
@@ -164,7 +175,8 @@ class CpvcModule(LightningModule):
         loss = adversarial.discriminator_loss(x, x_hat)
         optimizer.zero_grad()
         self.manual_backward(loss)
-        self.discriminator_guard(optimizer, adversarial.parameters(), self.clip, self.global_step)
+        step = self.global_step - 1  # this one: the codec's step has been counted
+        self.discriminator_guard(optimizer, adversarial.parameters(), self.clip, step)
         optimizer.step()
         return loss
 

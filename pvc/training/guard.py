@@ -58,10 +58,11 @@ class StepGuard:
         elif wrong:
             optimizer.zero_grad(set_to_none=True)  # optimisers leave parameters without gradient alone
         if (step + 1) % self.every == 0:
-            self._check(step)
+            self.check(step)
         return norm
 
-    def _check(self, step: int) -> None:
+    def check(self, step: int) -> None:
+        """Read the counts. Raises ``TrainingError`` where too many steps in a row were not finite, by ``step``."""
         most, self._counts[2] = int(self._counts[2]), 0
         if most > self.max_skipped:
             raise TrainingError(

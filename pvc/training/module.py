@@ -90,6 +90,10 @@ class CodecModule(LightningModule):
         self.guard.prepare(self.trainer)
         self._code = compiled(self.model.forward, self.compile_way)
 
+    def on_train_end(self) -> None:
+        """Do not end well where the last steps went wrong."""
+        self.guard.check(self.global_step)
+
     def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
         """Estimate motion before the frames go to a GPU, which is then not waited for."""
         if self.trainer.training and self.model.motion_hint:

@@ -37,7 +37,7 @@ def said(*args: str, capsys) -> list[str]:
 def test_a_bitrate_is_held_and_said(passes, capsys):
     lines = said("--bitrate", "60", "--passes", passes, capsys=capsys)
     kbps = 8 * Path("out.pvc").stat().st_size * 12 / FRAMES / 1000
-    assert kbps == pytest.approx(60, rel=0.03)
+    assert kbps == pytest.approx(60, rel=0.05)
     assert f"{kbps:.1f} kbit/s" in lines[1] and "of 60" in lines[1] and "worst second" in lines[1]
     with open("out.pvc", "rb") as file:
         assert sum(1 for _ in StreamReader(file).frames()) == FRAMES

@@ -58,6 +58,12 @@ def test_a_flipped_bit_anywhere_in_a_checkpoint_is_found(at, tmp_path):
         check_readable(path)
 
 
+def test_what_is_no_checkpoint_is_found(tmp_path):
+    (tmp_path / "step=2.ckpt").write_bytes(b"garbage")
+    with pytest.raises(CheckpointError, match=r"step=2\.ckpt is damaged"):
+        check_readable(tmp_path / "step=2.ckpt")
+
+
 def test_the_newest_checkpoint_has_the_most_steps_and_leftovers_are_none(tmp_path):
     for name in ("step=900.ckpt", "step=1000.ckpt", ".step=1100.ckpt.partial", "other.ckpt"):
         (tmp_path / name).touch()

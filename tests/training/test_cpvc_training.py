@@ -6,6 +6,7 @@ import re
 import signal
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from pvc.paths import config_dir
 from pvc.training.run import train
 from pvc.video import write_clip
 from tests.training.processes import Training, assert_same_end, pausing, steps
+from tests.training.reads import CountReads
 
 STEPS = 20
 SMALL = [
@@ -147,6 +149,23 @@ def test_a_killed_and_a_stopped_run_ends_as_an_unbroken_one(unbroken, made, tmp_
     assert_same_end(unbroken, tmp_path)
 
 
+def test_only_steps_that_are_logged_read_values(made, tmp_path):
+    """On a GPU the host would have to wait for each value; the discriminator's step is one, too."""
+    quiet = ["trainer.log_every_n_steps=5", "checkpoint_every=5", "trainer.max_steps=5", "data.samples_per_epoch=40"]
+    count = "+trainer.profiler={_target_: tests.training.reads.CountReads}"
+    train(configured(made, *quiet, count, "+trainer.limit_val_batches=0"), tmp_path)
+    assert CountReads.found == {"steps": 3}
+
+
+def test_a_compiled_run_learns_the_same(made, tmp_path):
+    one = ["trainer.max_steps=1", "pictures_every=0", "+trainer.limit_val_batches=0", "loss.weights.adversarial=0"]
+    plain, traced = (
+        load_model(train(configured(made, *one, f"training.compile={way}"), tmp_path / way)).state_dict()
+        for way in ("false", "eager")
+    )
+    assert all(torch.equal(traced[k], v) for k, v in plain.items())
+
+
 def test_twenty_steps_on_one_batch_lower_the_loss(made):
     cfg = configured(made, "loss.weights.adversarial=0")
     torch.manual_seed(0)
@@ -192,6 +211,14 @@ def test_steps_that_are_not_finite_change_nothing(made):
     parameters[0].grad = torch.full_like(parameters[0], float("inf"))
     with pytest.raises(TrainingError, match="2 steps in a row"):
         module.guard(optimizer, parameters, 1.0, 1)
+
+
+def test_float16_is_not_for_its_two_optimisers(made):
+    cfg = configured(made)
+    module = instantiate(cfg.training)(model=instantiate(cfg.model), loss=instantiate(cfg.loss))
+    module._trainer = SimpleNamespace(precision="16-mixed", precision_plugin=SimpleNamespace(scaler=object()))
+    with pytest.raises(ConfigError, match=r"precision=16-mixed is not for CPVC; give bf16-mixed"):
+        module.on_train_start()
 
 
 def test_each_optimiser_has_its_own_parameters(made):

@@ -173,6 +173,7 @@ def test_slurms_answers(scontrol, monkeypatch):
     assert slurm_job() is None and not was_requeued()
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_of_two_ends_both_with_one_checkpoint(tmp_path):
     """DistributedDataParallel: the first process writes and speaks, and waits for the other."""
     out, errors = tmp_path / "run", tmp_path / "errors"

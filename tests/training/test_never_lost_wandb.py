@@ -73,6 +73,13 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
 
+def impatient() -> None:
+    """W&B adds ten seconds to those that it is told to wait."""
+    import wandb.sdk.wandb_init
+
+    wandb.sdk.wandb_init._INIT_TIMEOUT_GRACE_SECONDS = 0.5
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
@@ -90,7 +97,8 @@ def test_a_connection_that_is_lost_costs_no_run_and_a_resume_goes_on_with_the_sa
     kept = (tmp_path / "wandb" / "id").read_text()
     assert set(server.runs) == {kept} and "Traceback" not in run.said
     assert list((tmp_path / "wandb").glob(f"run-*-{kept}/*.wandb"))  # for `wandb sync`
-    with Training(tmp_path, *LOGGED, "trainer.max_steps=3", **server.environment) as run:  # still not there
+    more = ["logger.wandb.wait=0.5", "trainer.max_steps=3"]
+    with Training(tmp_path, *LOGGED, *more, before=impatient, **server.environment) as run:  # still not there
         assert run.code() == 0, run.said
     (warning,) = run.lines
     assert warning.startswith("pvc: W&B: ") and warning.endswith(f"is logged to {tmp_path} for `wandb sync`")

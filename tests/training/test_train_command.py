@@ -64,12 +64,10 @@ def test_checkpoints_load_without_pickle(unbroken):
 def test_a_damaged_checkpoint_is_named(unbroken, tmp_path):
     folder = tmp_path / "damaged" / "checkpoints"
     folder.mkdir(parents=True)
-    whole = (unbroken / "checkpoints" / "step=6.ckpt").read_bytes()
-    for name, data in (("step=2.ckpt", whole[:5000]), ("step=4.ckpt", b"garbage")):
-        (folder / name).write_bytes(data)
-        done = run(f"out={folder.parent}", "resume=true")
-        assert done.returncode == 2 and done.stderr.count("\n") == 1
-        assert f"{name} is damaged" in done.stderr and "delete it" in done.stderr
+    (folder / "step=4.ckpt").write_bytes((unbroken / "checkpoints" / "step=6.ckpt").read_bytes()[:5000])
+    done = run(f"out={folder.parent}", "resume=true")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "step=4.ckpt is damaged" in done.stderr and "delete it" in done.stderr
 
 
 def test_mixed_precision_trains(tmp_path):

@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from pvc.errors import ConfigError
 from pvc.training.run import train
 
-FINE = {"checkpoint_every": 100, "keep_checkpoints": 2, "pictures_every": 0, "trainer": {"max_steps": 10}}
+FINE = {"checkpoint_every": 100, "keep_checkpoints": 2, "pictures_every": 0, "ema": None, "trainer": {"max_steps": 10}}
 
 
 @pytest.mark.parametrize(
