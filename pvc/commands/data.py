@@ -13,13 +13,13 @@ from torch import Tensor
 from pvc.codecs import Codec
 from pvc.codecs.base_layer import base_point
 from pvc.codecs.registry import load_codec
-from pvc.commands.folder import KEEP_FREE, alone
 from pvc.console import progress
 from pvc.data import Sequence, sequences
 from pvc.data.base_layer import SALIENCY, BaseLayer, qp_track
 from pvc.data.identity import Digests
 from pvc.errors import ConfigError, DataError, ImportanceError, JobsFailed
 from pvc.evaluation.workers import Failed, Workers, worker_count
+from pvc.folder import KEEP_FREE, alone
 from pvc.hydra_entry import hydra_entry
 from pvc.importance.registry import configured_source
 from pvc.importance.source import Source

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from pvc.commands.folder import KEEP_FREE, alone
 from pvc.console import progress
 from pvc.data import sequences
 from pvc.data.sequence import Sequence
 from pvc.data.shard_writer import PackWriter, raw_bytes, writer_module
 from pvc.errors import ConfigError, DataError, JobsFailed
 from pvc.evaluation.workers import Failed, Workers, worker_count
+from pvc.folder import KEEP_FREE, alone
 from pvc.hydra_entry import hydra_entry
 
 

@@ -197,7 +197,8 @@ def _serve(pipe: Connection, packed: bytes) -> None:
 
 
 def _terminated(*_: object) -> None:
-    """End by way of all ``finally``: temporary files and folders are removed."""
+    """End by way of all ``finally``: temporary files and folders are removed, which a second signal must not cut off."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(128 + signal.SIGTERM)
 
 

@@ -40,6 +40,9 @@ def save_model(model: Model, path: str | Path, meta: dict | None = None) -> None
     (kind,) = (name for name, made in _KINDS.items() if isinstance(model, made))
     about = {"model": kind, "config": json.dumps(model.config), "meta": json.dumps(meta or {})}
     save_file(state, partial, metadata=about)
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(partial, 0o666 & ~umask)  # safetensors makes files that only their owner can read
     os.replace(partial, path)
 
 

@@ -1,5 +1,6 @@
 """What the runs of a sweep are called: by what differs between them."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -51,6 +52,8 @@ def _rate(value: str) -> str | None:
     try:
         number = float(re.sub(r"^\[(.*)\]$", r"\1", value))
     except ValueError:
+        return None
+    if not math.isfinite(number):
         return None
     digits, exponent = f"{number:e}".split("e")
     return f"{number:g}" if number >= 1 else f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"

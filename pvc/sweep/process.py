@@ -45,7 +45,7 @@ def run_apart(overrides: Sequence[str], out: Path, quiet: bool, environment: Map
         env = {**environment_as_given(), **environment, _PARENT: str(os.getpid()), _REASON: reason.name}
         process = subprocess.Popen([*COMMAND, *overrides], env=env, **to)
         with _passed_on(process) as received:
-            code = process.wait()
+            code = _wait(process, with_parent=quiet)
         said = reason.read().strip()
     if received:
         before = signal.getsignal(received[0]) if received[0] in (signal.SIGUSR1, signal.SIGUSR2) else None
@@ -104,6 +104,18 @@ def _passed_on(process: subprocess.Popen) -> Iterator[list[int]]:
         for s, handler in before.items():
             if handler is not None:
                 signal.signal(s, handler)
+
+
+def _wait(process: subprocess.Popen, with_parent: bool) -> int:
+    """How ``process`` ended; ``with_parent``, it is stopped when this one, a launcher's worker, loses its parent."""
+    parent = os.getppid()
+    while True:
+        try:
+            return process.wait(1 if with_parent else None)
+        except subprocess.TimeoutExpired:
+            if os.getppid() != parent:
+                process.terminate()
+                return process.wait()
 
 
 def _end_with(parent: int) -> None:

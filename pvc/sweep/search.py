@@ -59,9 +59,10 @@ def search(
             "there is nothing to search; give hydra.sweeper.params, such as {training.gamma: 'interval(1,3)'}"
         )
     out.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        study_name="search", storage=storage, sampler=instantiate(sampler), direction="minimize", load_if_exists=True
-    )
+    study = optuna.create_study(study_name="search", storage=storage, direction="minimize", load_if_exists=True)
+    # A sampler draws from its seed on: one that is made anew must not draw again what its predecessor has drawn.
+    seed = sampler.get("seed")
+    study.sampler = instantiate(sampler, **({} if seed is None else {"seed": seed + len(study.trials)}))
     states = optuna.trial.TrialState
     begun = [optuna.trial.Trial(study, t._trial_id) for t in study.get_trials(states=[states.RUNNING])]
     to_go = trials - len([t for t in study.trials if t.state.is_finished()])

@@ -8,11 +8,13 @@ import torch
 from hydra.utils import instantiate
 from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, RichProgressBar
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError
 
 from pvc import __version__
 from pvc.errors import CheckpointError, ConfigError, TrainingError
+from pvc.folder import alone
 from pvc.models.checkpoint import save_model
 from pvc.models.warm_start import warm_start
 from pvc.paths import find_checkpoints
@@ -26,6 +28,8 @@ from pvc.training.slurm import was_requeued
 from pvc.training.speed import arrange
 
 FINAL = "model.safetensors"
+ENDING = 60
+"""Seconds that a process which was told to stop may take for its last checkpoint."""
 
 
 class _Bar(RichProgressBar):
@@ -71,12 +75,21 @@ def train(cfg: DictConfig, out: Path) -> Path:
     released form ``model.safetensors``, whose path is returned.
 
     Raises:
-        ConfigError: ``out`` already holds a run and ``resume`` is not set, or a value is out of range.
+        ConfigError: ``out`` already holds a run and ``resume`` is not set, another process trains there, or a value is
+            out of range.
         CheckpointError: the checkpoint to start or resume from does not fit.
         TrainingError: training went wrong, or the disk is full; the last checkpoint is intact.
         SystemExit: a signal stopped the run; 128 + its number.
     """
     _check_numbers(cfg)
+    if rank_zero_only.rank:
+        return _train(cfg, out)
+    out.mkdir(parents=True, exist_ok=True)
+    with alone(out, "pvc train", wait=ENDING):  # processes of a sweep that was killed end by themselves
+        return _train(cfg, out)
+
+
+def _train(cfg: DictConfig, out: Path) -> Path:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its notes on devices and products
     # What Lightning warns of is wanted: a loss with a frozen backbone, and a hook of the module where data has others.
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")

@@ -17,7 +17,7 @@ from pvc.errors import JobsFailed
 from pvc.video import read_clip, write_clip
 from tests.data.conftest import noise_clip
 
-QPS = list(range(20, 28))
+QPS = list(range(20, 36))
 
 
 @pytest.fixture(scope="module")
