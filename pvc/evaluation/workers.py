@@ -197,7 +197,7 @@ def _serve(pipe: Connection, packed: bytes) -> None:
 
 
 def _terminated(*_: object) -> None:
-    """End by way of all ``finally``: temporary files and folders are removed, which a second signal must not cut off."""
+    """End by way of all ``finally``: temporary files and folders are removed, which no second signal may cut off."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(128 + signal.SIGTERM)
 

@@ -17,6 +17,7 @@ from pvc.sweep.names import EXCLUDE, assign, only_what_is_swept, run_name
         ("model.qps=[29]", "ssf-29"),
         ("model.qps=[29,32],seed=1", "ssf,model.qps=[29,32],seed=1"),
         ("+trainer.x=1,warm_start=/a/b", "ssf,trainer.x=1,warm_start=_a_b"),
+        ("model.beta=nan", "ssf,model.beta=nan"),
         ("model=ssf", "ssf"),
         ("", "ssf"),
     ],

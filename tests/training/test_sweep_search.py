@@ -55,6 +55,7 @@ def test_a_killed_search_goes_on_with_the_run_that_was_under_way(tmp_path):
     again = Launcher()
     run(again, tmp_path, 5)
     assert again.asked[0] == killed.asked[2] and len(again.asked) == 3
+    assert len({x for x, _ in [*killed.asked[:2], *again.asked]}) == 5  # nothing is drawn twice
     more = Launcher()
     run(more, tmp_path, 5)
     assert more.asked == []
