@@ -2,16 +2,49 @@
 
 import os
 import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-# Test processes beside each other share the cores: threads that wait in turns for a core that another holds make both
-# many times slower. Set before PyTorch is imported, and handed on to the processes that tests start.
-if processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(processes))))
+# Threads that wait in turns for a core that another process holds make both many times slower; and in a container the
+# number of cores that the system tells may be many times that which may be used. Set before PyTorch is imported, and
+# handed on to the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.postgres import find_postgres, postgres_server
+
+
+class Running:
+    """Says now and then which tests are running, where none has ended for long: the log then tells what hangs."""
+
+    QUIET = 120.0  # seconds
+
+    def __init__(self):
+        self._started: dict[str, float] = {}
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._started[nodeid] = time.monotonic()
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._started.pop(nodeid, None)
+        self._ended.set()
+
+    def _watch(self) -> None:
+        while True:
+            if not self._ended.wait(self.QUIET) and self._started:
+                tests = [f"{test} ({time.monotonic() - t:.0f} s)" for test, t in list(self._started.items())]
+                print(f"\nno test has ended for {self.QUIET:.0f} s; running: {', '.join(tests)}", file=sys.__stderr__)
+            self._ended.clear()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("CI") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Running())
 
 
 @pytest.fixture(scope="session")
