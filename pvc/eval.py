@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
     from pvc.metrics import load_metrics
 
     names, left_out = _codecs(cfg)
-    codecs = load_codecs(names, cfg.gop, cfg.device, cfg.weights_dir)
+    codecs = load_codecs(names, cfg.gop, cfg.device, cfg.weights_dir, cfg.rdoq)
     source = _source(cfg)
     metrics = load_metrics(OmegaConf.to_container(_listed(cfg.metrics)), device=cfg.device, weights_dir=cfg.weights_dir)
     _check_points(cfg.points or {}, [codec.name for codec in codecs])

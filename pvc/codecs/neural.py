@@ -28,6 +28,7 @@ from pvc.entropy.writer import StreamWriter
 from pvc.errors import BitstreamError, CheckpointError, ConfigError
 from pvc.importance import u_from_alpha
 from pvc.models.checkpoint import fingerprint, load_model
+from pvc.models.rdoq import ROUNDS
 from pvc.models.ssf import ScaleSpaceFlow
 from pvc.paths import checkpoint_name, common_name
 from pvc.video import default_matrix
@@ -43,6 +44,7 @@ class NeuralCodec(ClipCoding):
         checkpoints: files written by ``pvc train``.
         device: where the model runs. gop: frames from one I-frame to the next, >= 1.
         precision: of the encoder's transforms, ``float32`` or ``bfloat16``; streams tell the decoder.
+        rdoq: rounds of the encoder's search for better symbols (:mod:`pvc.models.rdoq`), 0 to 100.
 
     ``betas`` are the rates of single-rate checkpoints, None for a multi-rate model, which takes any beta.
     """
@@ -53,13 +55,16 @@ class NeuralCodec(ClipCoding):
         device: str = "cpu",
         gop: int = 12,
         precision: str = "float32",
+        rdoq: int = ROUNDS,
     ):
         paths = [Path(p) for p in ([checkpoints] if isinstance(checkpoints, str | Path) else checkpoints)]
         if not 1 <= gop <= 65535:
             raise ConfigError(f"gop={gop} is out of range; give 1 (all I-frames) to 65535")
         if precision not in PRECISIONS:
             raise ConfigError(f"precision={precision} is not known; give {' or '.join(PRECISIONS)}")
-        self.device, self.gop, self.precision = torch.device(device), gop, precision
+        if rdoq not in range(101):
+            raise ConfigError(f"rdoq={rdoq} is out of range; give 0 (dead zones alone) to 100 rounds")
+        self.device, self.gop, self.precision, self.rdoq = torch.device(device), gop, precision, rdoq
         models = [load_model(p, device, ScaleSpaceFlow) for p in paths]
         if len(models) > 1 and any(m.multirate for m in models):
             raise ConfigError(f"{', '.join(p.stem for p in paths)}: only single-rate checkpoints can form one codec")
@@ -71,11 +76,13 @@ class NeuralCodec(ClipCoding):
         self.meta: dict[str, Any] = {"fingerprints": sorted(self._models)}
         if precision != "float32":
             self.meta["precision"] = precision
+        if models[0].searchable:
+            self.meta["rdoq"] = rdoq
         self._paths = paths
 
     def __reduce__(self) -> tuple:
         """Another process gets the names of the checkpoints, not the weights, and loads them itself."""
-        made = self._paths, str(self.device), self.gop, self.precision
+        made = self._paths, str(self.device), self.gop, self.precision, self.rdoq
         return _reload, (made, self.name, self.meta, sorted(self._models))
 
     def points(self, settings: Mapping[str, Any]) -> list[Point]:
@@ -148,7 +155,7 @@ class NeuralCodec(ClipCoding):
         control.overhead(8 * (len(writer.header()) + END_BYTES))
         end = END_BYTES  # what the last record is expected to have
         u_alpha = u_from_alpha(point.get("alpha", 1.0))
-        coder = FrameCoder(model, self.device, u_alpha, control.measures, getattr(torch, self.precision))
+        coder = FrameCoder(model, self.device, u_alpha, control.measures, getattr(torch, self.precision), self.rdoq)
         for number, frame in enumerate(upcoming(frames, importance, count, control.look_ahead)):
             if number == 0:
                 control.learn(coder.probe(frame, control.probe()))
@@ -230,7 +237,7 @@ class NeuralCodec(ClipCoding):
 
 
 def _reload(
-    made: tuple[Sequence[Path], str, int, str], name: str, meta: dict[str, Any], fingerprints: Sequence[str]
+    made: tuple[Sequence[Path], str, int, str, int], name: str, meta: dict[str, Any], fingerprints: Sequence[str]
 ) -> NeuralCodec:
     """The codec in another process. Raises ``CheckpointError`` if a file has been overwritten in the meantime."""
     codec = NeuralCodec(*made)

@@ -32,7 +32,9 @@ def is_codec(name: str) -> bool:
         return False
 
 
-def load_codec(name: str, gop: int = 12, device: str = "cpu", weights_dir: str | None = None) -> Codec:
+def load_codec(
+    name: str, gop: int = 12, device: str = "cpu", weights_dir: str | None = None, rdoq: int | None = None
+) -> Codec:
     """The codec called ``name``.
 
     Args:
@@ -41,6 +43,7 @@ def load_codec(name: str, gop: int = 12, device: str = "cpu", weights_dir: str |
         gop: Frames from one key frame to the next.
         device: Where a learned codec runs.
         weights_dir: Folder with weights of codecs that are no checkpoints, searched before the usual caches.
+        rdoq: Rounds of a model's search for better symbols; None: the usual number.
 
     Raises:
         ConfigError: no codec and no checkpoint has this name; the message lists both.
@@ -53,7 +56,7 @@ def load_codec(name: str, gop: int = 12, device: str = "cpu", weights_dir: str |
         checkpoints = find_checkpoints(name)
     except CheckpointError as error:
         raise ConfigError(f"no codec is called {name!r} (codecs: {', '.join(codec_names())}), and {error}") from None
-    return _trained({path.stem: path for path in checkpoints}, gop, device)
+    return _trained({path.stem: path for path in checkpoints}, gop, device, rdoq)
 
 
 def load_release(path: Path, name: str, gop: int = 12, device: str = "cpu") -> Codec:
@@ -71,10 +74,10 @@ def load_release(path: Path, name: str, gop: int = 12, device: str = "cpu") -> C
     return codec
 
 
-def _trained(checkpoints: Mapping[str, Path], gop: int, device: str) -> Codec:
+def _trained(checkpoints: Mapping[str, Path], gop: int, device: str, rdoq: int | None = None) -> Codec:
     """The codec of checkpoints by their names, with all that decides its results in ``meta``."""
     _check_device(device)
-    codec = load_trained([*checkpoints.values()], device=device, gop=gop)
+    codec = load_trained([*checkpoints.values()], device=device, gop=gop, rdoq=rdoq)
     hashes = {name: _sha256(path) for name, path in checkpoints.items()}
     settings = {"gop": gop, "device": device, "libraries": versions("torch"), "checkpoints": hashes}
     codec.meta = {**getattr(codec, "meta", {}), **settings, **_loss_networks([*checkpoints.values()])}
@@ -94,12 +97,18 @@ def _loss_networks(checkpoints: Sequence[Path]) -> dict[str, list[str]]:
 
 
 def load_trained(
-    checkpoints: Sequence[Path], device: str, gop: int, precision: str = "float32", base: str | None = None
+    checkpoints: Sequence[Path],
+    device: str,
+    gop: int,
+    precision: str = "float32",
+    base: str | None = None,
+    rdoq: int | None = None,
 ) -> "NeuralCodec | CpvcCodec":
     """The codec of one or more checkpoints, by the kind of model that they hold.
 
     Args:
         base: see :class:`pvc.codecs.cpvc.CpvcCodec`; other models have no base codec.
+        rdoq: see :class:`pvc.codecs.neural.NeuralCodec`; CPVC has no such search, and None is the usual number.
 
     Raises:
         CheckpointError: one cannot be loaded, or is of another kind than the first.
@@ -113,7 +122,7 @@ def load_trained(
         return CpvcCodec(checkpoints, device, gop, precision, base)
     if base is not None:
         raise ConfigError(f"{checkpoints[0].stem} has no base codec; leave out {base}")
-    return NeuralCodec(checkpoints, device, gop, precision)
+    return NeuralCodec(checkpoints, device, gop, precision, **({} if rdoq is None else {"rdoq": rdoq}))
 
 
 def _check_device(device: str) -> None:
@@ -139,10 +148,14 @@ def _configured(file: Path, device: str, **settings: str | int) -> Codec:
 
 
 def load_codecs(
-    names: Iterable[str], gop: int = 12, device: str = "cpu", weights_dir: str | None = None
+    names: Iterable[str],
+    gop: int = 12,
+    device: str = "cpu",
+    weights_dir: str | None = None,
+    rdoq: int | None = None,
 ) -> list[Codec]:
     """:func:`load_codec` for each name, checked to be told apart by their names in tables."""
-    codecs = [load_codec(str(name), gop, device, weights_dir) for name in names]
+    codecs = [load_codec(str(name), gop, device, weights_dir, rdoq) for name in names]
     seen = [c.name for c in codecs]
     if twice := {n for n in seen if seen.count(n) > 1}:
         raise ConfigError(f"codecs names {', '.join(sorted(twice))} twice; name each codec once")

@@ -159,9 +159,11 @@ def _encode_ordinary(args: argparse.Namespace, reader: VideoReader) -> None:
 
 def _encode_model(args: argparse.Namespace, reader: VideoReader) -> None:
     """A ``.pvc`` stream, frame by frame."""
-    codec = load_model(args.model, args.gop, args.device, args.precision or "float32", args.base)
+    codec = load_model(args.model, args.gop, args.device, args.precision or "float32", args.base, args.rdoq)
     if args.importance is not None and not codec.supports_importance:
         raise ConfigError(f"{codec.name} takes no importance map; use a model with ROI, or leave --importance out")
+    if args.rdoq is not None and "rdoq" not in codec.meta:
+        raise ConfigError(f"--rdoq is for models with block transforms, such as mr-md-ssf-tiny; {codec.name} has none")
     if isinstance(codec, CpvcCodec):
         _encode_layered(args, codec, reader)
     else:

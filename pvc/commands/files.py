@@ -79,19 +79,25 @@ def parse_fps(text: str | None) -> Fraction | None:
 
 
 def load_model(
-    name: str, gop: int = 12, device: str | None = None, precision: str = "float32", base: str | None = None
+    name: str,
+    gop: int = 12,
+    device: str | None = None,
+    precision: str = "float32",
+    base: str | None = None,
+    rdoq: int | None = None,
 ) -> NeuralCodec | CpvcCodec:
     """The trained codec ``name``: a checkpoint's name, the common name of several, or a path.
 
     Args:
         base: the base codec that it must be for; None: whatever it is for.
+        rdoq: rounds of its search for better symbols; None: the usual number.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be read.
         ConfigError: it is for another base codec, or for none.
     """
     keep_freed_memory()
-    return load_trained(find_checkpoints(name), default_device(device), gop, precision, base)
+    return load_trained(find_checkpoints(name), default_device(device), gop, precision, base, rdoq)
 
 
 def say_size(target: str, frames: int, pixels: int, size: int | None = None) -> None:

@@ -48,6 +48,8 @@ def check_options(args: argparse.Namespace) -> None:
     for name, value in (("--qp", args.qp), ("--base", args.base)):
         if value is not None:
             raise ConfigError(f"{name} is for a --model with a base layer; the rate of {args.codec} is set by --crf")
+    if args.rdoq is not None:
+        raise ConfigError(f"--rdoq needs --model; {args.codec} decides itself what symbols are worth")
     if args.precision is not None:
         raise ConfigError(f"--precision needs --model; {args.codec} has none to choose")
     if args.crf is not None and args.bitrate is not None:

@@ -1,6 +1,7 @@
 """Symbols of a latent whose mean and scale are known: how they are quantised, what they cost, how they are coded."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -25,6 +26,9 @@ SCALE_EDGES = [round(math.sqrt(a * b) * 2**20) / 2**20 for a, b in pairwise(SCAL
 SHIFTS = tuple(round(math.log(f) / LOG_STEP) for f in FACTORS)
 # Largest magnitude of a symbol: what an escape can hold.
 SYMBOL_LIMIT = 2**15 - 1
+
+# Symbols, mean, step ([1, 1, h, w] or 1) and level of the table, else each [1, M, h, w] -> symbols to write instead.
+Choose = Callable[[Tensor, Tensor, Tensor | int, Tensor], Tensor]
 
 
 def scale_to_level(scale: Tensor) -> Tensor:
@@ -98,11 +102,31 @@ class Conditional(nn.Module):
             return 1, level
         return factor(coarse), level.clamp(max=SCALE_LEVELS - 1) - table(SHIFTS, level)[coarse.long()]
 
-    def put(self, y: Tensor, mean: Tensor, level: Tensor, coarse: Tensor | None, writer: Writer) -> Tensor:
-        """Write y [1, M, h, w]; returns y - mean as it is decoded. ``level`` is exact and whole, that of step 1."""
+    def bits(self, magnitudes: int) -> Tensor:
+        """What the coder spends on a symbol [levels, magnitudes], from the table of each level."""
+        scales = self.conditional.scale_table
+        magnitude = torch.arange(magnitudes, device=scales.device, dtype=scales.dtype).expand(len(scales), -1)
+        std = scales[:, None].expand_as(magnitude)
+        return -torch.log2(self.conditional._likelihood(magnitude, std).maximum(self._rarest(magnitude, std)))
+
+    def put(
+        self,
+        y: Tensor,
+        mean: Tensor,
+        level: Tensor,
+        coarse: Tensor | None,
+        writer: Writer,
+        choose: Choose | None = None,
+    ) -> Tensor:
+        """Write y [1, M, h, w]; returns y - mean as it is decoded. ``level`` is exact and whole, that of step 1.
+
+        ``choose`` may change the symbols before they are written.
+        """
         step, level = self._coarser(level, coarse)
         symbols = self._quantise((y - mean) / step).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
         indexes = level.clamp(min=0)
+        if choose is not None:
+            symbols = choose(symbols, mean, step, level).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
         if self.log_scale:
             skip, flag = skipped(level, symbols)
             writer.put(flag, torch.zeros_like(flag, dtype=torch.int16), FLAG)

@@ -10,7 +10,7 @@ from torch import Tensor
 from pvc.entropy import exact, noise
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.condition import Conditioned
-from pvc.entropy.conditional import SYMBOL_LIMIT, Conditional
+from pvc.entropy.conditional import SYMBOL_LIMIT, Choose, Conditional
 from pvc.entropy.quantise import DeadZone
 from pvc.entropy.step_map import factor
 from pvc.entropy.tables import tables_of
@@ -162,14 +162,23 @@ class Hyperprior(Conditional):
         return torch.arange(self.hyper, dtype=torch.int16, device=device).view(1, -1, 1, 1).expand(1, -1, *shape)
 
     def compress(
-        self, y: Tensor, coarse: Tensor | None, e: Tensor | None, context: Context | None, writer: Writer
+        self,
+        y: Tensor,
+        coarse: Tensor | None,
+        e: Tensor | None,
+        context: Context | None,
+        writer: Writer,
+        choose: Choose | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Write y [1, M, h, w]; returns what the decoder has: quantised latent and its symbols, both [1, M, h, w]."""
+        """Write y [1, M, h, w]; returns what the decoder has: quantised latent and its symbols, both [1, M, h, w].
+
+        ``choose`` may change the symbols (:meth:`Conditional.put`).
+        """
         z = self._hyper_latent(y, coarse, e)
         z_symbols = torch.round(z - self._medians()).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
         mean, level = self._predicted(z_symbols, e, context), self._table_level(z_symbols, e, context)
         writer.put(z_symbols, self._z_indexes(z.shape[-2:], z.device), tables_of(self.factorized))
-        symbols = self.put(y, mean, level, coarse, writer)
+        symbols = self.put(y, mean, level, coarse, writer, choose)
         return symbols + mean, symbols
 
     def decompress(

@@ -11,6 +11,8 @@ from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.hyperprior import Context
 from pvc.models.branch import Branch, Condition
 from pvc.models.motion import estimate_flow
+from pvc.models.patch import PatchDecoder
+from pvc.models.rdoq import LAGRANGE, Aim, Search
 
 
 @dataclass
@@ -39,6 +41,11 @@ Symbols = dict[str, tuple[Tensor, Tensor]]
 class FrameCoding:
     """Mixin of :class:`pvc.models.ssf.ScaleSpaceFlow`: one frame at a time, the past handed on by the caller."""
 
+    @property
+    def searchable(self) -> bool:
+        """Whether an encoder can look for better symbols (:mod:`pvc.models.rdoq`): pictures are made of blocks."""
+        return isinstance(self.intra.decoder, PatchDecoder)
+
     def hyper_shape(self, height: int, width: int) -> tuple[int, int]:
         """Size of z for a frame of height x width."""
         return -(-height // self.multiple), -(-width // self.multiple)
@@ -52,6 +59,7 @@ class FrameCoding:
         past: Past | None,
         previous: Tensor | None,
         precision: torch.dtype = torch.float32,
+        rdoq: int = 0,
     ) -> tuple[bytes, Past]:
         """Code one frame to bytes.
 
@@ -60,15 +68,20 @@ class FrameCoding:
             past: what the decoder has of the previous frame; None makes an I-frame.
             previous: the previous source frame, for the motion hint.
             precision: of the transforms; another than the decoder's gives other pictures, but never other symbols.
+            rdoq: rounds of rate-distortion optimised quantisation (:mod:`pvc.models.rdoq`), >= 0; without effect on
+                models that are not ``searchable``.
 
         Returns:
             The stream, and what the decoder has of this frame.
         """
         writer = Writer()
 
-        def write(_: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None):
+        def write(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None, aim: Aim | None):
+            choose = None
+            if rdoq and aim is not None and self.searchable:
+                choose = Search(branch, condition, aim, 3 * beta * LAGRANGE[name], rdoq, computing(x.device, precision))
             with torch.autocast(x.device.type, enabled=False):
-                return branch.prior.compress(y, condition.coarse, condition.e, context, writer)
+                return branch.prior.compress(y, condition.coarse, condition.e, context, writer, choose)
 
         condition = self._condition(beta, q if q is not None or not self.roi else torch.ones_like(x[:, :1]), x.device)
         if condition.coarse is not None:
@@ -136,7 +149,7 @@ class FrameCoding:
     def rebuild_frame(self, symbols: Symbols, beta: float, past: Past | None, precision: torch.dtype) -> Past:
         """Second half of :meth:`decode_frame`: the picture that has ``symbols``."""
 
-        def restore(name: str, branch: Branch, _: None, condition: Condition, context: Context | None):
+        def restore(name: str, branch: Branch, _: None, condition: Condition, context: Context | None, aim: None):
             with torch.autocast(self._device().type, enabled=False):
                 return branch.prior.restore(*symbols[name], condition.e, context), symbols[name][1]
 

@@ -25,6 +25,7 @@ from pvc.models.branch import Branch, Condition, conv_branch, patch_branch
 from pvc.models.coding import FrameCoding, Past
 from pvc.models.motion import motion_hints
 from pvc.models.padding import pad_to_multiple
+from pvc.models.rdoq import Aim
 from pvc.models.warp import scale_space, warp
 
 
@@ -47,8 +48,8 @@ class Coded:
 THROUGH = ("none", "inter", "all")
 
 # How a latent passes from encoder to decoder:
-# (branch name, branch, latent or None, condition, context or None) -> decoded latent, symbols.
-Channel = Callable[[str, Branch, Tensor | None, Condition, Context | None], tuple[Tensor, Tensor]]
+# (branch name, branch, latent or None, condition, context or None, what it is for or None) -> decoded latent, symbols.
+Channel = Callable[[str, Branch, Tensor | None, Condition, Context | None, Aim | None], tuple[Tensor, Tensor]]
 
 
 class ScaleSpaceFlow(FrameCoding, nn.Module):
@@ -166,9 +167,13 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
 
     def code_intra(self, x: Tensor | None, condition: Condition, channel: Channel) -> tuple[Tensor, Past]:
         """I-frame ``x`` [N, 3, H, W] (None when decoding) -> reconstruction [N, 3, H, W], not clamped, and the past."""
+
+        def decode(y_hat: Tensor) -> Tensor:
+            return self.intra.decoder(self.intra.scale_back(y_hat, condition), condition.e).float() + self.offset
+
         y = None if x is None else self.intra.encode(x - self.offset, condition)
-        y_hat, symbols = channel("intra", self.intra, y, condition, None)
-        out = self.intra.decoder(self.intra.scale_back(y_hat, condition), condition.e).float() + self.offset
+        y_hat, symbols = channel("intra", self.intra, y, condition, None, None if x is None else Aim(x, decode))
+        out = decode(y_hat)
         return out, Past(out.clamp(0, 1), {"intra": symbols} | condition.told)
 
     def code_inter(
@@ -183,15 +188,20 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             inputs = (x, reference) if hint is None else (x, reference, hint)
             y = self.motion.encode(torch.cat(inputs, dim=1), condition)
         context = self._motion_context(past, condition) if self.temporal_context else None
-        motion_hat, motion_symbols = channel("motion", self.motion, y, condition, context)
+        motion_hat, motion_symbols = channel("motion", self.motion, y, condition, context, None)
         motion_hat = self.motion.scale_back(motion_hat, condition)
         prediction, flow = self.predict(reference, self.motion.decoder(motion_hat, condition.e))
         y = None if x is None else self.residual.encode(x - prediction, condition)
         context = self._residual_context(past.symbols, motion_symbols) if self.temporal_context else None
-        y_hat, symbols = channel("residual", self.residual, y, condition, context)
-        y_hat = self.residual.scale_back(y_hat, condition)
         also = {"context": prediction} if getattr(self.residual.decoder, "context", None) is not None else {}
-        out = prediction + self.residual.decoder(torch.cat((y_hat, motion_hat), dim=1), condition.e, **also).float()
+
+        def decode(y_hat: Tensor) -> Tensor:
+            y_hat = torch.cat((self.residual.scale_back(y_hat, condition), motion_hat), dim=1)
+            return prediction + self.residual.decoder(y_hat, condition.e, **also).float()
+
+        aim = None if x is None else Aim(x, decode)
+        y_hat, symbols = channel("residual", self.residual, y, condition, context, aim)
+        out = decode(y_hat)
         symbols = {"motion": motion_symbols, "residual": symbols} | condition.told
         past = Past(out.clamp(0, 1), symbols, motion_hat)
         return out, past, prediction, flow
@@ -239,7 +249,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         frames = self.pad(frames)
         parts: dict[str, list[Tensor]] = {k: [] for k in ("intra", "motion", "residual")}
 
-        def estimate(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None):
+        def estimate(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None, _):
             with torch.autocast(y.device.type, enabled=False):
                 y_hat, symbols, bits = branch.prior(y.float(), condition.coarse, condition.e, context)
             parts[name].append(bits)

@@ -62,7 +62,8 @@ def test_a_stream_decodes_to_what_the_encoder_saw(codec, clip):
     for t in range(5):
         x = model.pad(clip[t : t + 1].float() / 255)
         key = t % 3 == 0
-        _, past = model.encode_frame(x, 1e-3, model.pad(q[t : t + 1]), None if key else past, previous)
+        past = None if key else past
+        _, past = model.encode_frame(x, 1e-3, model.pad(q[t : t + 1]), past, previous, rdoq=codec.rdoq)
         seen.append((past.reference[0, :, :71, :101] * 255).round().byte())
         previous = x
     # beta is sent with 16 bits: 1e-3 itself may differ from the value sent, so compare at the value sent
@@ -96,7 +97,7 @@ def test_alpha_1_is_the_codec_without_roi_bit_for_bit(codec, clip):
 @pytest.mark.parametrize("u_alpha", [1.0, 0.2])
 @pytest.mark.parametrize("beta", [1e-4, 1.6e-3, 1.28e-2])
 def test_real_bits_are_within_half_a_percent_of_the_estimated_entropy(beta, u_alpha):
-    """The released model on a made scene, whole files.
+    """The released model on a made scene, whole files, with the symbols that the estimate is of.
 
     On top come two bytes a frame (the coder's start, and the last byte that is not full), and what the container adds:
     its header and end, and a record's head and checksum for each frame.
@@ -107,10 +108,21 @@ def test_real_bits_are_within_half_a_percent_of_the_estimated_entropy(beta, u_al
     sent = code_to_beta(beta_to_code(beta))
     with torch.no_grad():
         estimate = load_model(checkpoint)(clip[None].float() / 255, torch.tensor([sent]), q[None]).bits.sum().item()
-    data = NeuralCodec(checkpoint).encode(clip, {"beta": sent}, q)
+    data = NeuralCodec(checkpoint, rdoq=0).encode(clip, {"beta": sent}, q)
     symbols = sum(len(frame.data) for frame in StreamReader(data).frames())
     assert abs(8 * symbols - estimate) < 0.005 * estimate + 8 * 2 * frames
     assert len(data) < symbols + 70 + 6 * frames
+
+
+def test_the_search_is_on_unless_switched_off_and_results_say_so(clip):
+    (checkpoint,) = find_checkpoints("ssf-tiny-4e-4")
+    usual, plain = NeuralCodec(checkpoint), NeuralCodec(checkpoint, rdoq=0)
+    assert usual.meta["rdoq"] == 3 and plain.meta["rdoq"] == 0
+    streams = [codec.encode(clip, {"beta": 4e-4}) for codec in (usual, plain)]
+    assert streams[0] != streams[1]
+    assert all(torch.equal(usual.decode(data), plain.decode(data)) for data in streams)
+    with pytest.raises(ConfigError, match="rdoq=-1 is out of range"):
+        NeuralCodec(checkpoint, rdoq=-1)
 
 
 def test_the_stream_says_what_it_is(codec, clip):

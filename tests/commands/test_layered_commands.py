@@ -89,6 +89,7 @@ def test_a_model_of_one_qp_needs_none(made):
         (["--qp", "32", "--beta", "1e-3"], "--beta does not set the rate"),
         (["--qp", "32", "--bitrate", "300"], "--bitrate does not set the rate"),
         (["--qp", "32", "--importance", "in.mkv"], "takes no importance map"),
+        (["--qp", "32", "--rdoq", "2"], "--rdoq is for models with block transforms"),
         (["--qp", "32", "--frames", "8"], "has 7 frames, not the 8"),
     ],
 )

@@ -83,6 +83,8 @@ def test_what_contradicts_itself_is_refused_in_one_line_and_writes_nothing(optio
 def test_a_model_of_one_rate_and_an_ordinary_codec_say_that_they_cannot(capsys):
     for options, line in (
         (["--model", "ssf-tiny-4e-4", "--bitrate", "60"], "codes at beta=4e-4 and cannot hold a bitrate"),
+        (["--codec", "x264", "--crf", "30", "--rdoq", "1"], "--rdoq needs --model"),
+        (["--model", "ssf-tiny-4e-4", "--rdoq", "-1"], "rdoq=-1 is out of range; give 0"),
         (["--codec", "x264", "--crf", "30", "--psnr", "30"], "--psnr needs --model; x264 has no such control"),
     ):
         with pytest.raises(SystemExit):

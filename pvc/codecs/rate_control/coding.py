@@ -62,7 +62,7 @@ class FrameCoder:
         model: with its ``encode_frame``. device: where it is.
         u_alpha: that the maps were made with: q = (1 - m) u_alpha + m.
         measures: region whose PSNR a trial gets: ``""`` all, ``"_roi"`` where m >= 0.5 (as in the metrics), None none.
-        precision: of the model's transforms.
+        precision: of the model's transforms. rdoq: rounds of its search for better symbols.
     """
 
     def __init__(
@@ -72,9 +72,10 @@ class FrameCoder:
         u_alpha: float,
         measures: str | None,
         precision: torch.dtype = torch.float32,
+        rdoq: int = 0,
     ):
         self._model, self._device, self._u, self._measures = model, device, u_alpha, measures
-        self._precision = precision
+        self._precision, self._rdoq = precision, rdoq
         self._past: Past | None = None
         self._previous: Tensor | None = None
 
@@ -82,7 +83,7 @@ class FrameCoder:
         """``frame`` coded by ``choice``; ``coded`` of the trial are its symbols and what the decoder then has."""
         x, q = self._input(frame), self._map(frame, choice.u_alpha)
         past = None if choice.key else self._past
-        symbols, past = self._model.encode_frame(x, choice.beta, q, past, self._previous, self._precision)
+        symbols, past = self._model.encode_frame(x, choice.beta, q, past, self._previous, self._precision, self._rdoq)
         quality = None if self._measures is None else self._psnr(frame, past)
         return Trial(choice, 8 * (len(symbols) + RECORD_BYTES), quality, (symbols, past))
 
