@@ -41,7 +41,7 @@ def hydra_entry(
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        traceback_wanted = bool(os.environ.get("HYDRA_FULL_ERROR"))
+        traceback_wanted = bool(os.environ.get("HYDRA_FULL_ERROR")) and "PVC_HYDRA_RAISES" not in os.environ
 
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> Any:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -54,6 +55,7 @@ class Page:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
+            assert select.select([self._receive], [], [], 200)[0], "the browser says nothing"
             part = os.read(self._receive, 1 << 16)
             assert part, "the browser went away"
             self._buffer += part
@@ -152,6 +154,6 @@ def page(browser: str, profile: Path) -> Iterator[Page]:
         yield Page(send, receive)
     finally:
         process.kill()
-        process.wait()
+        process.wait(60)
         os.close(send)
         os.close(receive)

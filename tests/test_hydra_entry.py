@@ -31,6 +31,17 @@ def test_a_path_makes_no_folders_within_folders():
     assert _name("weights_dir=/data/weights") == "weights_dir=_data_weights"
 
 
+def test_what_another_command_has_told_hydra_brings_no_traceback(monkeypatch, capsys):
+    """A process that a command starts inherits what makes Hydra raise; only the user asks for tracebacks."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setenv("PVC_HYDRA_RAISES", "1")
+    monkeypatch.setattr("sys.argv", ["pvc eval", "no_such_key=1"])
+    with pytest.raises(SystemExit) as ended:
+        pvc.hydra_entry.hydra_entry("eval")(lambda cfg: None)()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("pvc: error: there is no key no_such_key")
+
+
 def test_every_command_with_sweeps_names_its_folders_so():
     for command in ("eval", "train"):
         config = OmegaConf.load(pvc.hydra_entry.config_dir() / f"{command}.yaml")

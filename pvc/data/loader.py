@@ -20,7 +20,8 @@ class ClipLoader(DataLoader):
         super().__init__(*args, **{"worker_init_fn": _prepare_worker, **kwargs})
 
     def __iter__(self) -> Iterator:
-        gc.collect()
+        if self.num_workers:
+            gc.collect()
         return super().__iter__()
 
     def state_dict(self) -> dict:

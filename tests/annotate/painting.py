@@ -1,6 +1,9 @@
-"""A small clip, made ready for painting, and a collection that was painted."""
+"""A small clip, made ready for painting, a server of it, and a collection that was painted."""
 
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from pvc.annotate.maps import paint, write_values
 from pvc.annotate.store import Encode, Map, Participant, Session, Stroke, open_store, sqlite_url
 from pvc.annotate.work import Work
 from pvc.video import write_clip
+from tests.processes import Command
 
 FRAMES, HEIGHT, WIDTH, FPS = 24, 96, 160, Fraction(24)
 SETTINGS = ["prepare.width=160", "prepare.height=96", "prepare.psnr=33", "codec.threads=1"]
@@ -48,6 +52,15 @@ def clips_folder(folder: Path, *names: str) -> Path:
 def small_settings(*more: str):
     """The tool's settings for clips of that size."""
     return load_settings([*SETTINGS, *more])
+
+
+@contextmanager
+def serving(folder: Path, said: Path, *settings: str) -> Iterator[tuple[Command, str]]:
+    """`pvc annotate serve` of the folder, and its URL."""
+    arguments = ["annotate", "serve", str(folder), "--port", "0", "--set", *settings]
+    with Command("pvc.cli", arguments, said) as server:
+        server.until(lambda: re.search(r"http://\S+?:\d+/?\s", server.said))
+        yield server, re.search(r"http://\S+?:\d+", server.said)[0]
 
 
 def stroke(x: float, y: float, frame: int = 0, tool: str = "brush", radius: float = 6, to: tuple | None = None) -> dict:

@@ -76,11 +76,11 @@ def test_clips_are_painted_equally_often_by_people_who_join_at_once(sessions):
         except Exception as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=paint_two) for _ in range(10)]
+    threads = [threading.Thread(target=paint_two, daemon=True) for _ in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert not failures and len(people) == 10
     with sessions() as db:
         counts = Counter(db.scalars(select(Session.clip)))
@@ -167,11 +167,11 @@ def test_two_windows_that_write_at_once_do_not_overwrite_each_other(sessions):
         except Conflict:
             outcomes.append("refused")
 
-    threads = [threading.Thread(target=write, args=(who,)) for who in range(6)]
+    threads = [threading.Thread(target=write, args=(who,), daemon=True) for who in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert sorted(outcomes, key=str) == [1] + ["refused"] * 5
     assert len(log.items(sessions, session)) == 1
 

@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import sqlite3
-import subprocess
-import sys
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +14,7 @@ import torch
 from pvc.annotate.clip import load_clips
 from pvc.annotate.maps import read_values
 from pvc.video import VideoWriter, read_clip
+from tests.annotate.painting import serving
 from tests.browser import CTRL, find_browser, page
 
 pytestmark = [
@@ -52,20 +51,10 @@ def work(tmp_path_factory):
                 writer.write(frame)
     settings = [f"prepare.width={WIDTH}", f"prepare.height={HEIGHT}", "prepare.psnr=24", "codec.threads=1"]
     settings += ["queue.workers=1", "session.minimum_seconds=3600"]
-    command = [sys.executable, "-m", "pvc.cli", "annotate", "serve", str(folder), "--port", "0", "--set", *settings]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    said = []
-    try:
-        for line in server.stdout:
-            said.append(line)
-            if url := re.search(r"http://\S+?:\d+/?", line):
-                break
-        else:
-            pytest.fail("".join(said))
-        yield url[0], folder / "annotations"
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.communicate(timeout=60)
+    with serving(folder, folder.with_suffix(".txt"), *settings) as (server, url):
+        yield url, folder / "annotations"
+        server.send(signal.SIGINT)
+        assert server.code() == 0, server.said
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """A server killed with SIGKILL while people paint: what it acknowledged is there after the next start."""
 
 import gzip
-import re
 import signal
-import subprocess
-import sys
 import threading
+import time
+from contextlib import ExitStack
+from itertools import count
 
 import httpx2
 import numpy as np
@@ -15,7 +15,8 @@ from pvc.annotate.maps import read_values
 from pvc.annotate.prepare import prepare
 from pvc.annotate.records import open_collection, read_painted
 from pvc.annotate.work import Work
-from tests.annotate.painting import SETTINGS, clips_folder, small_settings, stroke
+from tests.annotate.painting import SETTINGS, clips_folder, serving, small_settings, stroke
+from tests.processes import LONGEST, run
 
 pytestmark = pytest.mark.slow
 PAINTERS, ENOUGH = 3, 12
@@ -29,29 +30,19 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def start(folder, interruptible):
+def start(folder, tmp_path):
     """Starts a server of the folder; gives the process and its URL."""
-    running = []
-
-    def run():
-        command = [sys.executable, "-m", "pvc.cli", "annotate", "serve", str(folder), "--port", "0", "--set"]
-        settings = [*SETTINGS, "queue.workers=1", "session.minimum_seconds=0"]
-        running.append(interruptible([*command, *settings], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-        line = running[-1].stdout.readline()
-        assert "http://" in line, running[-1].stderr.read()
-        return running[-1], re.search(r"http://\S+:\d+", line)[0]
-
-    yield run
-    for process in running:
-        process.kill()
-        process.communicate()
+    settings = [*SETTINGS, "queue.workers=1", "session.minimum_seconds=0"]
+    with ExitStack() as stack:
+        names = (tmp_path / f"server-{n}" for n in count())
+        yield lambda: stack.enter_context(serving(folder, next(names), *settings))
 
 
 class Painter(threading.Thread):
     """Sends strokes and maps as fast as they are acknowledged, until the server is gone."""
 
     def __init__(self, url, enough):
-        super().__init__()
+        super().__init__(daemon=True)
         self.http = httpx2.Client(base_url=url, headers={"X-PVC": "1", "Origin": url}, timeout=60)
         self.strokes, self.maps, self.enough = [], [], enough
         self.session = self.http.post("/api/join", json={}).json()["session"]
@@ -86,10 +77,11 @@ def test_nothing_that_was_acknowledged_is_lost_and_the_newest_encode_is_taken_up
         painter.start()
     for _ in painters:
         assert enough.acquire(timeout=120)
-    server.send_signal(signal.SIGKILL)  # in the middle of whatever they are sending
+    server.send(signal.SIGKILL)  # in the middle of whatever they are sending
     for painter in painters:
-        painter.join()
-    server.communicate()
+        painter.join(LONGEST)
+        assert not painter.is_alive()
+    server.code()
 
     server, url = start()
     for painter in painters:
@@ -102,15 +94,17 @@ def test_nothing_that_was_acknowledged_is_lost_and_the_newest_encode_is_taken_up
         assert stored[: len(painter.strokes)] == painter.strokes
         assert len(stored) <= len(painter.strokes) + 1  # the one that was stored but not yet answered for
         newest, seen, facts = state["session"]["encode"], -1, {}
+        deadline = time.monotonic() + LONGEST
         while facts.get("state") not in ("done", "failed"):
+            assert time.monotonic() < deadline, facts
             facts = again.get(f"{path}/encodes/{newest}", params={"seen": seen, "wait": 20}).json()
             seen = facts["version"]
         assert facts["state"] == "done"
         assert again.get(f"{path}/encodes/{newest}/video.mp4").status_code == 200
         for encode, _ in painter.maps[:-1]:
             assert again.get(f"{path}/encodes/{encode}").json()["state"] in ("cancelled", "done")
-    server.send_signal(signal.SIGINT)
-    assert server.wait(60) == 0
+    server.send(signal.SIGINT)
+    assert server.code() == 0, server.said
 
     sessions = open_collection(folder / "annotations")
     there = {one.id: one for one in read_painted(folder / "annotations", sessions)}
@@ -124,8 +118,7 @@ def test_nothing_that_was_acknowledged_is_lost_and_the_newest_encode_is_taken_up
 
 
 def test_a_second_server_on_the_same_folder_is_refused_in_one_line(folder):
-    command = [sys.executable, "-m", "pvc.cli", "annotate", "serve", str(folder), "--port", "0"]
     with Work(folder / "annotations").alone():
-        second = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        second = run("pvc.cli", "annotate", "serve", str(folder), "--port", "0")
     assert second.returncode == 2
     assert second.stderr.count("\n") == 1 and "is served or prepared by another pvc" in second.stderr

@@ -1,8 +1,8 @@
 """`pvc data pack` as a user runs it: a killed run goes on, damage is mended, what does not fit is one line."""
 
 import fcntl
+import os
 import signal
-import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +14,7 @@ from pvc.data.shards import Shards
 from pvc.errors import JobsFailed
 from pvc.video import write_clip
 from tests.data.conftest import noise_clip, write_pictures
+from tests.processes import Command
 
 CLIPS = 24
 
@@ -56,28 +57,24 @@ def whole(clips, tmp_path_factory) -> Path:
     return out
 
 
-KILLED = """
-import os, signal
-from pvc.cli import main
-from pvc.data import shard_writer
+def killed_in_its_midst() -> None:
+    from pvc.data import shard_writer
 
-check, begun = shard_writer._check, []
+    check, begun = shard_writer._check, []
 
-def killed(*args):
-    begun.append(args)
-    if len(begun) == 6:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return check(*args)
+    def killed(*args):
+        begun.append(args)
+        if len(begun) == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return check(*args)
 
-shard_writer._check = killed
-main()
-"""
+    shard_writer._check = killed
 
 
 def test_a_killed_run_is_taken_up_and_makes_the_same_pack(clips, whole, tmp_path, capsys):
     out = tmp_path / "pack"
-    command = [sys.executable, "-c", KILLED, *arguments(clips, out)]
-    assert subprocess.run(command, stderr=subprocess.DEVNULL, timeout=240).returncode == -signal.SIGKILL
+    with Command("pvc.cli", arguments(clips, out), tmp_path / "said", before=killed_in_its_midst) as process:
+        assert process.code() == -signal.SIGKILL
     there = {p: p.stat().st_ino for p in out.glob("shard-*.json")}
     assert len(there) == 5 and not (out / "index.json").exists() and len(list(out.glob(".*.part"))) == 1
     assert here(clips, out) == 0

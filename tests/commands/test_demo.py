@@ -1,15 +1,12 @@
 """``pvc demo`` is the commands it prints: they compose, in the order of the job, wherever its folder is."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from hydra import compose, initialize_config_dir
 
 from pvc.commands import demo
 from pvc.data import sequences
 from pvc.paths import config_dir
+from tests.processes import run
 
 
 def composed(name: str, *overrides: str):
@@ -50,10 +47,10 @@ def test_it_ends_with_the_code_of_a_command_that_fails(tmp_path):
 
 
 def test_pvc_eval_and_pvc_table_make_a_table_in_any_folder(tmp_path):
-    pvc = Path(sys.executable).parent / "pvc"
     small = ("frames=2", "crf=[20,26,32,38]", "metrics=[psnr]", "data.source.size=[64,96]", "sequences=[garage]")
-    command = [pvc, "eval", "data=synthetic", "codecs=[x264,x265]", *small, "out=run"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    done = subprocess.run([pvc, "table", "run"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    done = run("pvc.cli", "eval", "data=synthetic", "codecs=[x264,x265]", *small, "out=run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run("pvc.cli", "table", "run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert "BD-rate" in done.stdout and "x264" in done.stdout and "ROI PSNR" in done.stdout
     assert (tmp_path / "run" / "report.html").is_file()

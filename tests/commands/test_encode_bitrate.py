@@ -1,9 +1,6 @@
 """``pvc encode --codec ... --bitrate``: the file has the bitrate, and nothing else is left or lost."""
 
-import os
 import signal
-import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import torch
 
 from pvc.cli import main
 from pvc.video import probe, read_clip, write_clip, write_map
+from tests.processes import Command
 
 FRAMES, HEIGHT, WIDTH = 30, 64, 96
 
@@ -103,31 +101,23 @@ def test_what_does_not_go_together_is_refused_and_leaves_the_file_that_was_there
     assert sorted(p.name for p in Path().iterdir()) == ["in.mkv", "left.mkv", "out.mp4", "short.mkv"]
 
 
-def test_ctrl_c_leaves_nothing_and_loses_nothing(clip, interruptible, tmp_path):
+def test_ctrl_c_leaves_nothing_and_loses_nothing(clip, tmp_path):
     write_clip("long.mkv", clip.repeat(3, 1, 2, 2), Fraction(25))
     Path("out.mp4").write_bytes(b"before")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    command = [
-        sys.executable,
-        "-m",
-        "pvc.cli",
-        "encode",
-        "long.mkv",
-        "-o",
-        "out.mp4",
-        "--codec",
-        "x265",
-        "--bitrate",
-        "900",
-    ]
-    with interruptible(command, env={**os.environ, "TMPDIR": str(temporary)}) as process:
-        end = time.monotonic() + 120
-        while not list(temporary.iterdir()) and time.monotonic() < end:  # the first pass has begun
-            time.sleep(0.05)
-        assert list(temporary.iterdir()) and process.poll() is None
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+    arguments = ["encode", "long.mkv", "-o", "out.mp4", "--codec", "x265", "--bitrate", "900"]
+    with Command("pvc.cli", arguments, tmp_path / "said", TMPDIR=str(temporary)) as process:
+        process.until(lambda: list(temporary.iterdir()))  # the first pass has begun
+        process.send(signal.SIGINT)
+        assert process.code() == 130
     assert list(temporary.iterdir()) == []
     assert Path("out.mp4").read_bytes() == b"before"
-    assert sorted(p.name for p in Path().iterdir()) == ["in.mkv", "left.mkv", "long.mkv", "out.mp4", "temporary"]
+    assert sorted(p.name for p in Path().iterdir()) == [
+        "in.mkv",
+        "left.mkv",
+        "long.mkv",
+        "out.mp4",
+        "said",
+        "temporary",
+    ]

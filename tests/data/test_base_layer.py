@@ -161,6 +161,18 @@ def test_a_cache_that_knows_the_first_frame_only_is_still_read(cache, sequences,
         layered(cache, ClipFolder(clip_folder, cache=tmp_path / "frames").eval(), [29, 38], "x264-cpvc")
 
 
+def test_tracks_of_different_lengths_are_named(cache, sequences):
+    s = sequences[0]
+    cache.store(s.name, qp_track(38), s.read(0, 3), shape=[3, *s.read(0, 1).shape[1:]], source=source_digest(s, 3))
+    with pytest.raises(DataError, match=f"the tracks of {s.name} have 5 and 3 frames; delete its folder"):
+        layered(cache, sequences, [29, 38], "x264-cpvc")
+
+
+def test_a_cache_shorter_than_a_sample_is_not_taken_for_a_short_clip(cache, sequences):
+    with pytest.raises(DataError, match="has 5 frames of a and a sample needs 6; run pvc data base with more frames"):
+        LayeredCrops(layered(cache, sequences, [29], "x264-cpvc"), frames=6, crop=16, seed=0, on_error="raise")
+
+
 def test_qps_may_be_added_and_nothing_else_changed(cache):
     cache.begin({**MADE_BY, "qp": [32]})
     assert cache.made_by["qp"] == [29, 32, 38]

@@ -1,13 +1,11 @@
 """``python -m pvc.eval``: from overrides to a report, from any folder; what is wrong is one line and exit code 2."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,20 +18,13 @@ from pvc.errors import VideoError
 from pvc.eval import main
 from pvc.evaluation import load_runs
 from pvc.video import write_clip, write_map
+from tests.processes import Command, run
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["frames=2", "crf=[20,26,32,38]", "metrics=[psnr]"]
 
 
-ENV = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-
-
-def _command(*overrides: str) -> list[str]:
-    return [sys.executable, "-m", "pvc.eval", *overrides]
-
-
 def _eval(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
-    return subprocess.run(_command(*overrides), cwd=folder, env=ENV, capture_output=True, text=True, timeout=300)
+    return run("pvc.eval", *overrides, folder=folder, COLUMNS="200")
 
 
 def _main(folder: Path, monkeypatch, capsys, *overrides: str) -> tuple[int, str]:
@@ -170,10 +161,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys, clips):
     assert code == 0 and len((tmp_path / "pvc-eval" / "results.jsonl").read_text().splitlines()) == 16
 
 
-def _until_lines(path: Path, count: int) -> None:
-    deadline = time.time() + 240
-    while time.time() < deadline and not (path.exists() and len(path.read_bytes().splitlines()) >= count):
-        time.sleep(0.02)
+def _lines(path: Path) -> int:
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
 
 
 LONGER = [*SMALL, "codecs=[x264,x265,x265-medium]", "metrics=[psnr,ms_ssim]", "jobs=2"]
@@ -189,16 +178,19 @@ def unbroken(tmp_path_factory, clips) -> Path:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_run_stopped_half_way_goes_on_to_the_same_tables(tmp_path, clips, unbroken, interruptible, how):
-    command = _command(*_data(clips), *LONGER, "out=o")
-    process = interruptible(command, cwd=tmp_path, env=ENV, stderr=subprocess.PIPE, text=True)
-    _until_lines(tmp_path / "o" / "results.jsonl", 3)
-    family = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(how)
-    _, err = process.communicate(timeout=120)
+def test_a_run_stopped_half_way_goes_on_to_the_same_tables(tmp_path, clips, unbroken, how):
+    with Command("pvc.eval", [*_data(clips), *LONGER, "out=o"], tmp_path / "said", folder=tmp_path) as process:
+        process.until(lambda: _lines(tmp_path / "o" / "results.jsonl") >= 3)
+        if how == signal.SIGKILL:  # a lock, which must not outlive it
+            process.send(signal.SIGSTOP)
+            second = _eval(tmp_path, *_data(clips), *LONGER, "out=o")
+            assert second.returncode == 2 and "another pvc eval is at work in" in second.stderr
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send(how)
+        code = process.code()
     expected = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 128 + signal.SIGTERM}
-    assert process.returncode == expected[how]
-    assert how == signal.SIGKILL or "the same command goes on from there" in err
+    assert family and code == expected[how]
+    assert how == signal.SIGKILL or "the same command goes on from there" in process.said
     _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
     done = len((tmp_path / "o" / "results.jsonl").read_bytes().splitlines())
@@ -267,10 +259,9 @@ def test_damaged_weights_are_found_before_anything_runs_and_mended_ones_are_used
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_sigterm_leaves_no_temporary_files(tmp_path, clips, interruptible, request, jobs):
+def test_sigterm_leaves_no_temporary_files(tmp_path, clips, request, jobs):
     tmp = Path(tempfile.mkdtemp(prefix="pvc-"))  # short: sockets of processes lie in it, whose names have a limit
     request.addfinalizer(lambda: shutil.rmtree(tmp))
-    env = {**ENV, "TMPDIR": str(tmp)}
     slow = [
         *SMALL,
         "codecs=[vvenc]",
@@ -280,18 +271,14 @@ def test_sigterm_leaves_no_temporary_files(tmp_path, clips, interruptible, reque
         f"jobs={jobs}",
         "out=o",
     ]
-    process = interruptible(
-        _command(*_data(clips), *slow, "frames=3"), cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
-    )
-    _until_lines(tmp_path / "o" / "results.jsonl", 1)
-    deadline = time.time() + 60
-    while time.time() < deadline and not list(tmp.glob("pvc-vvenc-*")):
-        time.sleep(0.005)
-    family = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
+    arguments, said = [*_data(clips), *slow, "frames=3"], tmp_path / "said"
+    with Command("pvc.eval", arguments, said, folder=tmp_path, TMPDIR=str(tmp)) as process:
+        process.until(lambda: _lines(tmp_path / "o" / "results.jsonl") and list(tmp.glob("pvc-vvenc-*")))
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send(signal.SIGTERM)
+        code, err = process.code(), process.said
     _, alive = psutil.wait_procs(family, timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM and not alive, err
+    assert code == 128 + signal.SIGTERM and not alive, err
     assert "the same command goes on from there" in err and "Traceback" not in err
     assert [p.name for p in tmp.iterdir() if p.name.startswith("pvc-")] == []
 
@@ -312,7 +299,11 @@ def test_a_sweep_has_a_folder_for_each_run_and_they_merge(tmp_path, clips, launc
     overrides = [*_data(clips), *SMALL, "jobs=1", "sequences=one,two", f"hydra/launcher={launcher}"]
     if launcher == "submitit_local":  # its own folder a job may not be there yet when the job wants to write its log
         overrides.append("hydra.launcher.submitit_folder=o/.submitit")
-    done = _eval(tmp_path, "-m", *overrides, "out=o")
+    if launcher == "joblib":  # a fork would wait for its processes when it ends
+        command = [sys.executable, "-m", "pvc.eval", "-m", *overrides, "out=o"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    else:
+        done = _eval(tmp_path, "-m", *overrides, "out=o")
     assert done.returncode == 0, done.stderr
     runs = sorted(p.parent for p in (tmp_path / "o").glob("*/results.jsonl"))
     assert len(runs) == 2 and all((run / "report.html").exists() for run in runs)

@@ -10,7 +10,7 @@ from PIL import Image
 from pvc.codecs import load_codec
 from pvc.errors import ConfigError
 from pvc.evaluation import Record, compare, evaluate
-from pvc.evaluation.curves import CurveKey
+from pvc.evaluation.curves import CurveKey, mean_title
 from pvc.evaluation.plots import tradeoff_points
 from pvc.evaluation.publish import publish
 from pvc.evaluation.records import Failure
@@ -136,6 +136,14 @@ def test_a_missing_metric_is_said_once(tmp_path):
     note = "LPIPS, ROI LPIPS: put alex.pth into WEIGHTS (s)"
     assert (tmp_path / "report.html").read_text().count(note) == 1
     assert (tmp_path / "bd_rate.md").read_text().count(note) == 1
+
+
+def test_a_mean_says_which_curves_it_lacks(run):
+    records, out = run
+    publish([r for r in records if (r.codec, r.sequence) != ("x264", "b")], out, ["base"], "base")
+    chart = json.loads(re.search(r'id="chart-data">(.*?)</script>', (out / "report.html").read_text(), re.DOTALL)[1])
+    assert [p["name"] for p in chart["panels"]] == ["mean of 2 sequences (without x264: not run on all)", "a", "b"]
+    assert mean_title(2, ["x264"], "\n") == "mean of 2 sequences\n(without x264: not run on all)"
 
 
 def test_plots_show_at_most_three_u_alphas_of_a_codec():

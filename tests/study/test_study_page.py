@@ -34,11 +34,11 @@ def site(made, tmp_path):
     app = study_app(made, study, sessions, token="secret", hosts=list(LOOPBACK))
     listener = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}/", study, sessions
     server.should_exit = True
-    thread.join()
+    thread.join(60)
     listener.close()
     sessions.engine.dispose()
 

@@ -87,7 +87,7 @@ def test_of_two_clicks_at_the_same_moment_one_counts(desk, clock):
     barrier, seen = threading.Barrier(4), []
 
     def answer(number):
-        barrier.wait()
+        barrier.wait(60)
         choice = ("left", "right")[number % 2]
         seen.append(desk.answer("c", 1, Answer(choice, number + 1, 1, 0, "in-turn", 1.0, 9.0)).trials[0].plays_left)
 
@@ -97,18 +97,19 @@ def test_of_two_clicks_at_the_same_moment_one_counts(desk, clock):
 
 def at_once(work, times=4):
     """Call ``work(number)`` in so many threads."""
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(times)]
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(times)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_a_worker_takes_part_once_also_by_two_clicks_at_the_same_moment(desk):
     done, barrier = [], threading.Barrier(4)
 
     def join(number):
-        barrier.wait()
+        barrier.wait(60)
         with suppress(Taken):
             done.append(desk.join(f"cookie-{number}", "worker").id)
 

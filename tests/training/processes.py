@@ -1,17 +1,19 @@
-"""`pvc train` in processes of their own that start fast: forked from one that has already imported everything."""
+"""`pvc train` in processes that start fast, and what became of it."""
 
-import multiprocessing
 import os
-import signal
-import sys
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import load_file
 
 from pvc.training.checkpoint_io import newest_checkpoint
+from tests.processes import LONGEST, Command, pause
 
 STEPS, VALIDATED = 8, 5
 RUN = [
@@ -44,21 +46,10 @@ RUN = [
     "resume=true",
 ]
 """Overrides of a run of ``STEPS`` steps, each a fraction of a second, that validates once."""
-LONGEST = 240.0
-"""Seconds for whatever a test waits for."""
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["pvc.training.run", "pvc.training.module", "pvc.training.cpvc", "pvc.data.module"])
 
 
-class Training:
-    """One `pvc train` with the overrides ``base`` and ``more``, running. A ``with`` block leaves nothing of it behind.
-
-    Args:
-        out: folder of the run.
-        before: called in the new process first; a function at the top of a module.
-        environment: variables to set there.
-    """
+class Training(Command):
+    """One `pvc train` with the overrides ``base`` and ``more`` in the folder ``out``; see :class:`Command`."""
 
     def __init__(
         self,
@@ -70,83 +61,42 @@ class Training:
     ):
         self.out = out
         out.mkdir(exist_ok=True)
-        self._files = out / f"process-{len(list(out.glob('process-*.said')))}"
-        self._said = self._files.with_suffix(".said")
-        environment = {"PAUSING": str(self._files)} | environment
-        self.process = _context.Process(
-            target=_train, args=([*base, f"out={out}", *more], self._said, before, environment)
-        )
-        self.process.start()
-
-    def __enter__(self) -> "Training":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.join()
-
-    @property
-    def said(self) -> str:
-        """What it has printed so far."""
-        return self._said.read_text() if self._said.exists() else ""
-
-    @property
-    def lines(self) -> list[str]:
-        """What of it comes from pvc."""
-        return [line for line in self.said.splitlines() if line.startswith("pvc")]
-
-    def until(self, true: Callable[[], object]) -> None:
-        """Wait until something is so; an error where the process ends before or takes too long."""
-        deadline = time.monotonic() + LONGEST
-        while not true():
-            assert self.process.is_alive(), f"it ended with {self.process.exitcode}: {self.said}"
-            assert time.monotonic() < deadline, self.said
-            time.sleep(0.005)
-
-    def reached(self) -> None:
-        """Wait until it is where ``before`` lets it wait."""
-        self.until(self._files.with_suffix(".paused").exists)
-
-    def go(self) -> None:
-        """Let it go on from there."""
-        self._files.with_suffix(".go").touch()
-
-    def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        os.kill(self.process.pid, number)
-
-    def code(self) -> int:
-        """Its exit code when it has ended."""
-        self.process.join(LONGEST)
-        assert self.process.exitcode is not None, self.said
-        return self.process.exitcode
+        said = out / f"process-{len(list(out.glob('process-*.said')))}.said"
+        super().__init__("pvc.train", [*base, f"out={out}", *more], said, before=before, **environment)
 
 
-def _train(arguments: list[str], said: Path, before: Callable[[], None] | None, environment: dict[str, str]) -> None:
-    from pvc.train import main
+def trained_by(processes: int, out: Path, *overrides: str, before: Callable[[], None] | None = None) -> list[str]:
+    """A run whose processes are started as Slurm's srun does; what each of them has said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    job = {"SLURM_NTASKS": processes, "SLURM_NTASKS_PER_NODE": processes, "SLURM_NNODES": 1, "SLURM_NODEID": 0}
+    job |= {"SLURM_JOB_ID": 1, "SLURM_JOB_NAME": "train", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    arguments = [*overrides, f"out={out}", f"trainer.devices={processes}"]
+    with ExitStack() as stack:
+        started = []
+        for rank in range(processes):
+            task = job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank} if processes > 1 else {}
+            said = out.with_name(f"{out.name}-{rank}.txt")
+            environment = {name: str(value) for name, value in task.items()}
+            process = Command("pvc.train", arguments, said, before=partial(_ranked, before), **environment)
+            started.append(stack.enter_context(process))
+        until = time.monotonic() + LONGEST
+        while running := [each.process for each in started if each.process.exitcode is None]:
+            if time.monotonic() > until or any(each.process.exitcode for each in started):
+                break  # where one fails, another may wait for it
+            running[0].join(0.2)
+        assert [each.process.exitcode for each in started] == [0] * processes, "".join(each.said for each in started)
+    return [each.said for each in started]
 
-    file = os.open(said, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_DFL)
-    os.environ.update(environment)
-    sys.argv = ["pvc train", *arguments]
+
+def _ranked(before: Callable[[], None] | None) -> None:
+    rank_zero_only.rank = int(os.environ.get("SLURM_PROCID", 0))  # srun gives it before Lightning is imported
     if before is not None:
         before()
-    main()
 
 
 # -- for ``before`` ----------------------------------------------------------------------------------------------------
-
-
-def pause() -> None:
-    """Wait here for ``Training.go``."""
-    files = Path(os.environ["PAUSING"])
-    files.with_suffix(".paused").touch()
-    while not files.with_suffix(".go").exists():
-        time.sleep(0.005)
 
 
 def pausing() -> None:

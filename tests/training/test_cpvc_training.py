@@ -25,7 +25,7 @@ from pvc.video import write_clip
 from tests.training.processes import Training, assert_same_end, pausing, steps
 from tests.training.reads import CountReads
 
-STEPS = 20
+STEPS = 10
 SMALL = [
     "experiment=cpvc_tiny",
     "data.crop=64",
@@ -48,11 +48,11 @@ SMALL = [
     "loss.adversarial.discriminator.channels=[8]",
     "training.scheduler.warmup=2",
     f"trainer.max_steps={STEPS}",
-    "trainer.val_check_interval=10",
+    "trainer.val_check_interval=5",
     "trainer.log_every_n_steps=1",
-    "checkpoint_every=4",
+    "checkpoint_every=2",
     "keep_checkpoints=9",
-    "pictures_every=10",
+    "pictures_every=5",
 ]
 
 
@@ -106,7 +106,7 @@ def test_a_run_leaves_a_model_a_log_and_pictures(unbroken):
     meta = read_model_info(unbroken / "model.safetensors")["meta"]
     assert meta["steps"] == STEPS and str(unbroken.parents[1]) not in str(meta)  # no folders of the machine
     assert len(rows(unbroken, "train/loss")) == len(rows(unbroken, "train/discriminator")) == STEPS
-    assert {p.name for p in (unbroken / "pictures").iterdir()} == {"step=10.png", "step=20.png"}
+    assert {p.name for p in (unbroken / "pictures").iterdir()} == {"step=5.png", "step=10.png"}
     for qp in (29, 38):
         for value in ("bpp", "psnr", "base_psnr"):
             assert len(rows(unbroken, f"val/qp={qp}/{value}")) == 2
@@ -135,7 +135,7 @@ def test_a_killed_and_a_stopped_run_ends_as_an_unbroken_one(unbroken, made, tmp_
     """To the last bit: the codec, F, the discriminator, both optimisers, the schedule and the counts."""
     base = [*SMALL, *made, "name=test", "trainer.precision=32-true", "resume=true"]
     with Training(tmp_path, base=base) as run:
-        run.until(lambda: steps(tmp_path) >= 8)
+        run.until(lambda: steps(tmp_path) >= 4)
         run.send(signal.SIGKILL)
         run.code()
     before = steps(tmp_path)

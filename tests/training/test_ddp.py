@@ -2,26 +2,18 @@
 
 import csv
 import math
-import multiprocessing
 import os
-import socket
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 
 from pvc.data.sampler import ShareSampler
 from pvc.losses.rate_distortion import RateDistortion
+from tests.training.processes import trained_by
 from tests.training.test_cpvc_training import SMALL as CPVC
 from tests.training.test_cpvc_training import made  # noqa: F401 (a fixture)
-
-multiprocessing.get_context("forkserver").set_forkserver_preload(
-    ["pvc.training.run", "pvc.training.module", "pvc.training.cpvc", "pvc.data.module", "pvc.train"]
-)
 
 SSF = [
     "experiment=tiny",
@@ -45,48 +37,9 @@ BOTH += ["keep_checkpoints=1", "pictures_every=0"]
 
 
 def train(out: Path, processes: int, *overrides: str, before: Callable | None = None) -> list[str]:
-    """A run whose processes are started as Slurm's srun does, with a batch of 4 in all; what each of them has said."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    job = {"SLURM_NTASKS": processes, "SLURM_NTASKS_PER_NODE": processes, "SLURM_NNODES": 1, "SLURM_NODEID": 0}
-    job |= {"SLURM_JOB_ID": 1, "SLURM_JOB_NAME": "train", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    own = [*overrides, *BOTH, f"out={out}", f"data.batch_size={4 // processes}", f"trainer.devices={processes}"]
-    started = []
-    for rank in range(processes):
-        task = job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank} if processes > 1 else {}
-        said = out.with_name(f"{out.name}-{rank}.txt")
-        context = multiprocessing.get_context("forkserver")
-        started.append((said, context.Process(target=_task, args=(own, task, said, before))))
-    try:
-        for _, process in started:
-            process.start()
-        until = time.monotonic() + 240
-        while running := [process for _, process in started if process.exitcode is None]:
-            if time.monotonic() > until or any(process.exitcode for _, process in started):
-                break  # where one fails, another may wait for it
-            running[0].join(0.2)
-        assert [process.exitcode for _, process in started] == [0] * processes, "".join(
-            f.read_text() for f, _ in started
-        )
-    finally:
-        for _, process in started:
-            process.kill()
-    return [said.read_text() for said, _ in started]
-
-
-def _task(overrides: list[str], environment: dict[str, int], said: Path, before: Callable | None) -> None:
-    from pvc.train import main
-
-    file = os.open(said, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.environ.update({name: str(value) for name, value in environment.items()})
-    rank_zero_only.rank = int(environment.get("SLURM_PROCID", 0))  # srun gives it before Lightning is imported
-    sys.argv = ["pvc train", *overrides]
-    if before is not None:
-        before()
-    main()
+    """A run with a batch of 4 in all."""
+    own = [*overrides, *BOTH, f"data.batch_size={4 // processes}"]
+    return trained_by(processes, out, *own, before=before)
 
 
 def second_step_goes_wrong() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from pvc.models.checkpoint import read_model_info
 from pvc.training.checkpoint_io import check_readable, newest_checkpoint
-from tests.training.processes import STEPS, Training, finish, pause, steps
+from tests.processes import pause
+from tests.training.processes import STEPS, Training, finish, steps
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import pytest
 
 from pvc.training.checkpoint_io import newest_checkpoint
 from pvc.training.slurm import requeue, slurm_job, wants_requeue, was_requeued
-from tests.training.processes import LONGEST, RUN, VALIDATED, Training, finish, pausing, steps
+from tests.processes import LONGEST
+from tests.training.processes import RUN, VALIDATED, Training, finish, pausing, steps
 
 RARELY = "checkpoint_every=100"
 """Only signals and the validation make checkpoints."""
@@ -129,9 +130,10 @@ def test_signals_leave_a_checkpoint_of_the_step_they_came_in(unbroken, scontrol,
 def test_a_second_signal_ends_at_once(tmp_path):
     with Training(tmp_path, before=pausing) as run:
         run.reached()
-        while run.process.is_alive():  # those that come soon after the first are taken for the same
-            run.send(signal.SIGTERM)
-            run.process.join(0.5)
+        for _ in range(int(LONGEST / 0.1)):  # those that come soon after the first are taken for the same
+            if run.process.is_alive():
+                run.send(signal.SIGTERM)
+                run.process.join(0.1)
         assert run.code() == -signal.SIGTERM
     assert not list(tmp_path.rglob("*.ckpt"))
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.training.processes import Training, pausing
 
-LOGGED = ["logger=wandb", "logger.wandb.wait=3", "trainer.max_steps=2", "+trainer.limit_val_batches=0"]
+LOGGED = ["logger=wandb", "logger.wandb.wait=2", "trainer.max_steps=2", "+trainer.limit_val_batches=0"]
 
 
 class Server(ThreadingHTTPServer):

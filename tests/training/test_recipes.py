@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,16 @@ from safetensors.torch import load_file
 from pvc.errors import ConfigError
 from pvc.paths import config_dir
 from pvc.training.run import train as run_in_process
+from tests import processes
 
-SMALL = ["experiment=tiny", "data=synthetic", "data.crop=64", "data.batch_size=1", "data.workers=0", "data.frames=4"]
-SMALL += ["model.width=8", "model.latent=16", "model.motion_latent=4", "model.hyper=4", "trainer.max_steps=4"]
-SMALL += ["+trainer.limit_val_batches=0", "checkpoint_every=2", "pictures_every=0", "page=null"]
+SMALL = ["experiment=tiny", "data=synthetic", "data.crop=32", "data.source.size=[64,96]", "data.batch_size=1"]
+SMALL += ["data.workers=0", "data.frames=4", "model.width=8", "model.latent=16", "model.motion_latent=4"]
+SMALL += ["model.hyper=4", "trainer.max_steps=4", "+trainer.limit_val_batches=0", "checkpoint_every=2"]
+SMALL += ["pictures_every=0", "page=null"]
 
 
 def train(out: Path, *overrides: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pvc.train", *SMALL, f"out={out}", *overrides]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280)
+    return processes.run("pvc.train", *SMALL, f"out={out}", *overrides)
 
 
 def configured(override: str):

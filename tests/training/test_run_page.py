@@ -3,8 +3,6 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from pvc.training import pictures
 from pvc.training.anchor import Anchor
 from pvc.training.run import train
 from pvc.video import write_clip
+from tests.training.processes import trained_by
 
 SMALL = [
     "experiment=tiny",
@@ -187,10 +186,8 @@ def test_a_resumed_run_goes_on_in_its_page(places, tmp_path, monkeypatch):
 
 
 def test_two_processes_write_one_page_about_all_clips(places, finished, tmp_path):
-    two = ["trainer.devices=2", "trainer.max_steps=2", "trainer.val_check_interval=2", "data.batch_size=1"]
-    command = [sys.executable, "-m", "pvc.train", *SMALL, *places, *two, f"out={tmp_path}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
+    two = ["trainer.max_steps=2", "trainer.val_check_interval=2", "data.batch_size=1"]
+    trained_by(2, tmp_path, *SMALL, *places, *two)
     assert "finished at step 2" in words(tmp_path) and "2 x cpu" in words(tmp_path)
     one, two = (numbers(out)["compared"]["rd"]["panels"][0]["curves"]["psnr"][0][1] for out in (finished, tmp_path))
     assert [p[0] for p in two] == pytest.approx([p[0] for p in one], rel=1e-4)

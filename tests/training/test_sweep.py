@@ -1,10 +1,7 @@
 """`pvc train -m` as a user runs it: a killed sweep goes on, what is finished stays, what fails is named; one table."""
 
-import multiprocessing
 import os
-import subprocess
-import sys
-import time
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,10 +17,7 @@ from pvc.models.checkpoint import read_model_info
 from pvc.paths import config_dir
 from pvc.training.checkpoint_io import newest_checkpoint
 from pvc.training.finished import finished
-
-multiprocessing.get_context("forkserver").set_forkserver_preload(
-    ["pvc.training.run", "pvc.training.module", "pvc.data.module", "pvc.train", "pvc.sweep.judge"]
-)
+from tests.processes import Command, run
 
 RUN = [
     "experiment=ssf_tiny",
@@ -41,7 +35,7 @@ RUN = [
     "trainer.accelerator=cpu",
     "trainer.devices=1",
     "trainer.precision=32-true",
-    "trainer.max_steps=60",
+    "trainer.max_steps=40",
     "trainer.val_check_interval=1000",
     "checkpoint_every=5",
     "pictures_every=0",
@@ -59,36 +53,8 @@ SWEEP = [
 ]
 
 
-def command(*overrides: str) -> list[str]:
-    return [sys.executable, "-m", "pvc.train", "-m", *overrides]
-
-
-def in_a_task(said: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code and output of `pvc train` where runs need no processes of their own: as one task of Slurm's."""
-    context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=_task, args=(said, arguments))
-    process.start()
-    process.join(240)
-    process.kill()
-    return process.exitcode, said.read_text()
-
-
-def _task(said: Path, arguments: tuple[str, ...]) -> None:
-    file = os.open(said, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.environ.update({"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"})
-    from pvc.train import main
-
-    sys.argv = ["pvc train", *arguments]
-    main()
-
-
-def until(true, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 240
-    while not true():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+TASK = {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
+"""One task of Slurm's, where runs need no processes of their own."""
 
 
 @pytest.fixture(scope="module")
@@ -96,17 +62,16 @@ def gone_on(tmp_path_factory) -> tuple[Path, bytes, int, str]:
     """A sweep that was killed in its second run and started again: its folder, its first release as it was when it was
     killed, exit code and output of the second start."""
     out = tmp_path_factory.mktemp("sweep") / "ssf"
-    process = subprocess.Popen(command(*SWEEP, f"out={out}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: newest_checkpoint(out / "model.beta=0.0004" / "checkpoints"), process)
-        started = psutil.Process(process.pid).children(recursive=True)
-    finally:
-        process.kill()
-        process.wait()
+    arguments = ["-m", *SWEEP, f"out={out}"]
+    with Command("pvc.train", arguments, out.with_name("killed.txt")) as sweep:
+        sweep.until(lambda: newest_checkpoint(out / "model.beta=0.0004" / "checkpoints"))
+        started = psutil.Process(sweep.pid).children(recursive=True)
+        sweep.send(signal.SIGKILL)
     _, alive = psutil.wait_procs(started, timeout=120)  # the run ends as nobody would know of it any more
-    assert not alive
+    assert started and not alive
     release = (out / "model.beta=0.0001" / "model.safetensors").read_bytes()
-    return out, release, *in_a_task(out.with_name("said.txt"), "-m", *SWEEP, f"out={out}")
+    with Command("pvc.train", arguments, out.with_name("said.txt"), **TASK) as sweep:
+        return out, release, sweep.code(), sweep.said
 
 
 def test_a_killed_sweep_goes_on_and_repeats_nothing(gone_on):
@@ -117,7 +82,7 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing(gone_on):
     assert f"{out / 'model.beta=0.0004' / 'model.safetensors'}" in said.splitlines()
     for beta in (1e-4, 4e-4):
         info = read_model_info(out / f"model.beta={beta:g}" / "model.safetensors")
-        assert info["config"]["beta"] == beta and info["meta"]["steps"] == 60
+        assert info["config"]["beta"] == beta and info["meta"]["steps"] == 40
 
 
 def test_a_run_that_fails_leaves_the_others_going_and_is_named(gone_on):
@@ -143,15 +108,15 @@ def configured(*overrides: str):
 
 def test_a_finished_run_is_known_by_its_configuration(gone_on):
     out, *_ = gone_on
-    run = out / "model.beta=0.0001"
-    assert finished(configured("pictures_every=7", "data.workers=3"), run) is not None
-    assert finished(configured("trainer.max_steps=300"), run) is None  # the same, and longer
+    folder = out / "model.beta=0.0001"
+    assert finished(configured("pictures_every=7", "data.workers=3"), folder) is not None
+    assert finished(configured("trainer.max_steps=300"), folder) is None  # the same, and longer
     for other in ("training.whole_share=0.9", "seed=1", "trainer.max_steps=30"):
         key, value = other.split("=")
         with pytest.raises(ConfigError, match=rf"finished with another configuration \({key}: .* there, {value} here"):
-            finished(configured(other), run)
+            finished(configured(other), folder)
     with pytest.raises(ConfigError, match="resume=true to keep it"):
-        finished(configured("resume=false"), run)
+        finished(configured("resume=false"), folder)
     assert finished(configured(), out) is None
 
 
@@ -159,7 +124,7 @@ def test_a_finished_run_is_known_by_its_configuration(gone_on):
 def test_a_run_of_a_sweep_has_several_devices_whatever_launches_it(tmp_path):
     own = [*RUN, "trainer.devices=2", "trainer.max_steps=2", "hydra/launcher=submitit_local", f"out={tmp_path}"]
     own += ["model.beta=choice(1e-4)", "hydra.launcher.submitit_folder=${out}/.submitit", "trainer.log_every_n_steps=1"]
-    done = subprocess.run(command(*own), capture_output=True, text=True, timeout=280)
+    done = run("pvc.train", "-m", *own)
     assert done.returncode == 0, done.stderr
     (release,) = tmp_path.rglob("model.safetensors")
     assert read_model_info(release)["meta"]["steps"] == 2
@@ -184,8 +149,7 @@ def test_what_slurm_is_asked_for(tmp_path):
         f"out={tmp_path}",
     ]
     own += ["hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=90", "hydra.launcher.signal_delay_s=60"]
-    env = os.environ | {"PATH": f"{commands}:{os.environ['PATH']}"}
-    done = subprocess.run(command(*RUN, *own), capture_output=True, text=True, timeout=240, env=env)
+    done = run("pvc.train", "-m", *RUN, *own, PATH=f"{commands}:{os.environ['PATH']}")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1] == "pvc: error: the jobs could not be queued: invalid partition"
     lines = (tmp_path / "script").read_text().splitlines()

@@ -59,7 +59,7 @@ def test_a_signal_to_the_sweep_reaches_the_run_and_ends_the_sweep(monkeypatch, t
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=when_ready).start()
+    threading.Thread(target=when_ready, daemon=True).start()
     with pytest.raises(SystemExit) as ended:
         run(monkeypatch, tmp_path, WAITING)
     assert ended.value.code == 128 + signal.SIGTERM
@@ -83,7 +83,7 @@ def test_a_run_ends_when_its_sweep_is_gone():
         (run,) = psutil.Process(parent.pid).children()
     finally:
         parent.kill()
-        parent.wait()
+        parent.wait(60)
     assert not psutil.wait_procs([run], timeout=120)[1]
 
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from pvc.models.checkpoint import load_model, read_model_info
+from tests import processes
 
 SMALL = [
     "experiment=tiny",
     "data=synthetic",
-    "data.crop=64",
+    "data.crop=32",
     "data.batch_size=2",
     "data.workers=0",
     "model.width=8",
@@ -29,12 +30,8 @@ SMALL = [
 ]
 
 
-def command(*overrides: str) -> list[str]:
-    return [sys.executable, "-m", "pvc.train", *SMALL, *overrides]
-
-
 def run(*overrides: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*overrides), capture_output=True, text=True, timeout=300)
+    return processes.run("pvc.train", *SMALL, *overrides)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +62,8 @@ def test_a_damaged_checkpoint_is_named(unbroken, tmp_path):
     folder = tmp_path / "damaged" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "step=4.ckpt").write_bytes((unbroken / "checkpoints" / "step=6.ckpt").read_bytes()[:5000])
-    done = run(f"out={folder.parent}", "resume=true")
+    command = [sys.executable, "-m", "pvc.train", *SMALL, f"out={folder.parent}", "resume=true"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "step=4.ckpt is damaged" in done.stderr and "delete it" in done.stderr
 

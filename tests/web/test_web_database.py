@@ -71,11 +71,11 @@ def test_commits_are_on_the_disk_and_writers_wait_for_each_other(tmp_path, schem
         except Exception as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=add_one_to_the_last) for _ in range(8)]
+    threads = [threading.Thread(target=add_one_to_the_last, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert not failures
     assert [row[0] for row in _rows(sessions)] == list(range(1, 81))
 

@@ -50,7 +50,11 @@ def test_a_signal_ends_the_server_after_the_answers_under_way(tmp_path, interrup
         url = line.split()[2]
         assert line == f"listening at {url} now\n"
         answers = []
-        waiter = threading.Thread(target=lambda: answers.append(urllib.request.urlopen(url + "api/wait").read()))
+
+        def ask() -> None:
+            answers.append(urllib.request.urlopen(url + "api/wait", timeout=60).read())
+
+        waiter = threading.Thread(target=ask, daemon=True)
         waiter.start()
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(signal_number)
