@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from pvc.errors import ConfigError, JobsFailed, MissingWeights
+from pvc.folder import alone
 from pvc.hydra_entry import hydra_entry, output_folder
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ def main(cfg: DictConfig) -> None:
         console.print(note, markup=False)
     clips = _clips(cfg, crops)
     out = output_folder(cfg.out)
+    out.mkdir(parents=True, exist_ok=True)
     try:
-        outcome = evaluate(codecs, clips, metrics, out, cfg, source)
+        with alone(out, "pvc eval"):
+            outcome = evaluate(codecs, clips, metrics, out, cfg, source)
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
         print(f"pvc: what is finished is in {out}; the same command goes on from there", file=sys.stderr)
         raise

@@ -91,7 +91,7 @@ def _loss_networks(checkpoints: Sequence[Path]) -> dict[str, list[str]]:
     found = set()
     for path in checkpoints:
         loss = read_model_info(path)["meta"].get("config", {}).get("loss", {})
-        if loss.get("weights", {}).get("perceptual"):
+        if loss.get("weights", {}).get("perceptual") and loss["perceptual"]["features"].get("weights") != "random":
             found.add(loss["perceptual"]["features"]["backbone"])
     return {"loss_networks": sorted(found)} if found else {}
 

@@ -84,8 +84,6 @@ class Coder:
 
     def _maps(self, clip: Sequence, count: int) -> Iterator[Tensor]:
         maps = clip.stream_mask(count) if self._saliency is None else self._saliency.maps(clip.stream(count))
-        if maps is None:
-            raise ImportanceError(f"{clip.dataset}/{clip.name} has no mask; name a source, such as importance=spectral")
         return ((q * 255).round().to(torch.uint8) for q in maps)
 
 
@@ -99,6 +97,7 @@ def base(cfg: DictConfig) -> None:
 
     Raises:
         ConfigError: a value is out of range, or the cache was made with other settings.
+        ImportanceError: no source of maps is named, and a clip has no mask.
         DataError: the disk is too small.
         JobsFailed: some clips could not be coded; all others are in the cache.
     """
@@ -112,6 +111,11 @@ def base(cfg: DictConfig) -> None:
     if cfg.get("importance") is not None:
         source = configured_source(name, cfg.importance, cfg.device, cfg.weights_dir)
     clips = list({s.name: s for split in cfg.splits for s in sequences(cfg.data, split)}.values())
+    if source is None and (bare := [s for s in clips if not s.has_mask]):
+        raise ImportanceError(
+            f"{bare[0].dataset}/{bare[0].name} has no mask, nor have {len(bare) - 1} more; name a source, such as "
+            "importance=spectral"
+        )
     cache = BaseLayer(cfg.out)
     cache.folder.mkdir(parents=True, exist_ok=True)
     coder = Coder(cache, clips, cfg.frames, codec, source)

@@ -63,7 +63,7 @@ def _check_options(args: argparse.Namespace) -> None:
         ordinary.check_options(args)
     else:
         if args.crf is not None:
-            raise ConfigError("--crf needs --codec; the rate of a model is set by --beta")
+            raise ConfigError("--crf needs --codec; a model takes --beta, or --qp where it has a base layer")
         if not is_pipe(args.output) and Path(args.output).suffix.lower() != ".pvc":
             raise ConfigError(f"{args.output}: a model writes .pvc streams; name the file OUT.pvc, or - for a pipe")
     if args.alpha not in (None, 1) and args.importance is None:
@@ -163,7 +163,7 @@ def _encode_model(args: argparse.Namespace, reader: VideoReader) -> None:
     if args.importance is not None and not codec.supports_importance:
         raise ConfigError(f"{codec.name} takes no importance map; use a model with ROI, or leave --importance out")
     if args.rdoq is not None and "rdoq" not in codec.meta:
-        raise ConfigError(f"--rdoq is for models with block transforms, such as mr-md-ssf-tiny; {codec.name} has none")
+        raise ConfigError(f"--rdoq is for models such as mr-md-ssf-tiny; {codec.name} has no search for symbols")
     if isinstance(codec, CpvcCodec):
         _encode_layered(args, codec, reader)
     else:

@@ -42,7 +42,7 @@ def _is_stream(source: str) -> bool:
 
 def _summary(stream: StreamReader) -> dict[str, Any]:
     """Header, groups of pictures and bits of all that can be read; nothing is decoded."""
-    note, sizes, keys, codes, base = Concealment(), _Range(), _Range(), _Range(), _Range()
+    note, sizes, keys, codes, base, neural = Concealment(), _Range(), _Range(), _Range(), 0, 0
     gops, last_key, reached = _Range(), None, 0
     for frame in stream.frames(conceal=note):
         if frame.data is None:
@@ -51,8 +51,7 @@ def _summary(stream: StreamReader) -> dict[str, Any]:
         reached = frame.number + 1
         below = _base_bytes(frame.data) if frame.key and stream.header.base else 0
         (keys if frame.key else sizes).add(8 * (len(frame.data) - below))
-        if below:
-            base.add(8 * below)
+        base, neural = base + 8 * below, neural + 8 * (len(frame.data) - below)
         codes.add(frame.beta_code)
         if frame.key:
             if last_key is not None:
@@ -78,7 +77,7 @@ def _summary(stream: StreamReader) -> dict[str, Any]:
         "other_frame_bits": sizes.mean,
         "largest_frame_bits": max(keys.most or 0, sizes.most or 0) if whole else None,
         **({"qp_least": codes.least, "qp_most": codes.most} if stream.header.base else _betas(codes)),
-        "base_layer_bits": base.mean,
+        **({"base_layer_bits": base, "neural_bits": neural} if stream.header.base else {}),
     }
 
 

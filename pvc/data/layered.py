@@ -73,6 +73,11 @@ def layered(cache: BaseLayer, sequences: List[Sequence], qps: List[int], base: s
             missing.append(s.name)
             continue
         frames, _, *size = infos[0]["shape"]
+        if lengths := {info["shape"][0] for info in infos} - {frames}:
+            raise DataError(
+                f"{cache.folder}: the tracks of {s.name} have {frames} and {lengths.pop()} frames; delete its folder "
+                "there and run pvc data base again with the same settings"
+            )
         other = size != [s.height, s.width] or frames > s.frames
         if other or (i in compared and not all(digests.fit(info["source"], s, frames) for info in infos)):
             raise DataError(
@@ -108,6 +113,14 @@ class LayeredCrops(CropDataset):
     def __init__(self, sequences: List[List[LayeredSequence]], **settings: Any) -> None:
         self._at = {one[0].name: one for one in sequences}
         super().__init__([one[0] for one in sequences], **settings | {"roi": "mask"})
+
+    def _usable(self, s: LayeredSequence) -> bool:
+        if s.frames < self.frames <= s.source.frames:
+            raise DataError(
+                f"{s.cache.folder} has {s.frames} frames of {s.name} and a sample needs {self.frames}; run pvc data "
+                "base with more frames, or give fewer data.frames"
+            )
+        return super()._usable(s)
 
     def _sample(self, sequence: Sequence, rng: np.random.Generator) -> dict[str, Tensor]:
         drawn = self._at[sequence.name][rng.integers(len(self._at[sequence.name]))]

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from pvc.evaluation import style
-from pvc.evaluation.curves import CurveKey, by_point, curve_keys, key_of
+from pvc.evaluation.curves import CurveKey, by_point, curve_keys, key_of, mean_title
 from pvc.evaluation.published import Published, per_pixel
 from pvc.evaluation.records import Record, point_label
 from pvc.metrics.axes import axis, in_order
@@ -50,8 +50,10 @@ def _panels(dataset: str, records: list[Record], published: list[Published], key
     sequences = list(dict.fromkeys(r.sequence for r in records))
     panels = []
     if len(sequences) > 1 or published:
-        name = f"mean of {len(sequences)} sequences" if sequences else "published means"
         curves = _means(records, sequences, keys)
+        there = {i for metric in curves.values() for i, _ in metric} | {keys.index(c.key) for c in published}
+        absent = [key.label for i, key in enumerate(keys) if i not in there]
+        name = mean_title(len(sequences), absent) if sequences else "published means"
         for curve in published:
             for metric, points in _published_points(curve, records).items():
                 curves.setdefault(metric, []).append([keys.index(curve.key), points])

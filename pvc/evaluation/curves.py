@@ -99,6 +99,12 @@ def mean_points(
     return sorted((fmean(getattr(r, rate) for r in rs), fmean(r.metrics[metric] for r in rs)) for rs in full)
 
 
+def mean_title(sequences: int, absent: Sequence[str], between: str = " ") -> str:
+    """Title of a plot of means, which names the curves that it lacks: no point of them is of all sequences."""
+    names = ", ".join(absent) if len(absent) < 3 else f"{len(absent)} curves"
+    return f"mean of {sequences} sequences" + (f"{between}(without {names}: not run on all)" if absent else "")
+
+
 def points_not_everywhere(
     records: Iterable[Record], key: CurveKey, sequences: Sequence[str], metric: str
 ) -> list[dict[str, float]]:

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from pvc.evaluation import style
 from pvc.evaluation.comparison import MEAN, MEAN_CURVE, Row
-from pvc.evaluation.curves import CurveKey, curve_keys, mean_points
+from pvc.evaluation.curves import CurveKey, curve_keys, mean_points, mean_title
 from pvc.evaluation.published import Published, per_pixel
 from pvc.evaluation.records import Record
 from pvc.importance import alpha_from_u
@@ -49,12 +49,15 @@ def _rd_figure(records: list[Record], published: list[Published], metric: str, p
     figure, grid = style.new(rows, columns, *size)
     handles: dict[str, object] = {}
     for i, (axes, which) in enumerate(zip(grid, panels, strict=False)):
+        absent = []
         for key, look in looks.items():
             curve = mean_points(records, key, which, metric) or (which == sequences and means.get(key))
             if curve:
                 rates, values = zip(*curve, strict=True)
                 handles[style.label(key)] = axes.plot(rates, [axis(metric).scale(v) for v in values], **look)[0]
-        axes.set_title(f"mean of {len(which)} sequences" if len(which) > 1 else which[0])
+            elif any(mean_points(records, key, [sequence], metric) for sequence in which):
+                absent.append(style.label(key))
+        axes.set_title(mean_title(len(which), absent, "\n") if len(which) > 1 else which[0])
         _log_rate(axes)
         if i % columns == 0:
             axes.set_ylabel(axis(metric).label)
