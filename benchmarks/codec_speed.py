@@ -106,6 +106,7 @@ def coder(name: str, weights: Path, frames: list[Tensor]) -> tuple[Callable, Cal
     from pvc.entropy.condition import beta_to_code, code_to_beta
     from pvc.entropy.container import Frame
     from pvc.models.checkpoint import load_model
+    from pvc.models.rdoq import ROUNDS
 
     tiny = Path(__file__).parents[1] / "checkpoints" / "mr-md-ssf-tiny.safetensors"
     model = load_model(tiny if name.startswith("mr-md") else weights / "ours.safetensors", device)
@@ -115,7 +116,7 @@ def coder(name: str, weights: Path, frames: list[Tensor]) -> tuple[Callable, Cal
     def encode():
         past, previous, out = None, None, []
         for x in frames:
-            data, past = model.encode_frame(x, beta, None, past, previous, precision)
+            data, past = model.encode_frame(x, beta, None, past, previous, precision, ROUNDS)
             previous = x
             out.append(data)
         return out, sum(map(len, out))
