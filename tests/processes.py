@@ -39,7 +39,7 @@ class Command:
         errors: file for what it prints on stderr, where that is not ``said``.
         folder: where it runs.
         before: called in the new process first; a function at the top of a module.
-        environment: variables to set there.
+        environment: variables to set there, beside the caller's (but for those by which W&B would find a process of its).
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Command:
     ):
         self._said = said
         files = said.absolute(), (errors or said).absolute()
-        environment = {**os.environ, "PAUSING": str(said.absolute().with_suffix("")), **environment}
+        own = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+        environment = {**own, "PAUSING": str(said.absolute().with_suffix("")), **environment}
         self.process = _Process(target=_run, args=(module, arguments, files, folder or Path.cwd(), before, environment))
         self.process.start()
         self.pid = self.process.pid

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -85,7 +87,11 @@ def finished(places, tmp_path_factory) -> Path:
     """A run that ended, in all loggers at once."""
     out = tmp_path_factory.mktemp("runs") / "finished"
     loggers = ["logger=[tensorboard,wandb]", "logger.wandb.offline=true"]
-    train(configured(places, *loggers, f"logger.tensorboard.save_dir={out}", f"logger.wandb.save_dir={out}"), out)
+    with mock.patch.dict(
+        os.environ
+    ):  # W&B leaves the address of its process there, which later runs would take for theirs
+        train(configured(places, *loggers, f"logger.tensorboard.save_dir={out}", f"logger.wandb.save_dir={out}"), out)
+        pytest.importorskip("wandb").teardown()
     return out
 
 
