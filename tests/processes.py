@@ -39,7 +39,7 @@ class Command:
         errors: file for what it prints on stderr, where that is not ``said``.
         folder: where it runs.
         before: called in the new process first; a function at the top of a module.
-        environment: variables to set there, beside the caller's (but for those by which W&B would find a process of its).
+        environment: variables to set there, beside the caller's, but for those of W&B: where a process of its is.
     """
 
     def __init__(
