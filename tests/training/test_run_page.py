@@ -87,9 +87,8 @@ def finished(places, tmp_path_factory) -> Path:
     """A run that ended, in all loggers at once."""
     out = tmp_path_factory.mktemp("runs") / "finished"
     loggers = ["logger=[tensorboard,wandb]", "logger.wandb.offline=true"]
-    with mock.patch.dict(
-        os.environ
-    ):  # W&B leaves the address of its process there, which later runs would take for theirs
+    # W&B leaves the address of its process in the environment, and later runs would take it for theirs.
+    with mock.patch.dict(os.environ):
         train(configured(places, *loggers, f"logger.tensorboard.save_dir={out}", f"logger.wandb.save_dir={out}"), out)
         pytest.importorskip("wandb").teardown()
     return out
