@@ -44,27 +44,27 @@ def main(cfg: DictConfig) -> None:
     clips = _clips(cfg, crops)
     out = output_folder(cfg.out)
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        with alone(out, "pvc eval"):
+    with alone(out, "pvc eval"):
+        try:
             outcome = evaluate(codecs, clips, metrics, out, cfg, source)
-    except (KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
-        print(f"pvc: what is finished is in {out}; the same command goes on from there", file=sys.stderr)
-        raise
-    if anchors and outcome.records:
-        from pvc.evaluation.publish import publish  # draws plots: a second more to import
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
+            print(f"pvc: what is finished is in {out}; the same command goes on from there", file=sys.stderr)
+            raise
+        if anchors and outcome.records:
+            from pvc.evaluation.publish import publish  # draws plots: a second more to import
 
-        rows = publish(
-            outcome.records,
-            out,
-            anchors,
-            cfg.baseline,
-            bd,
-            outcome.notes,
-            failures=outcome.failures,
-            published=published,
-            crops=crops,
-        )
-        tables.show(rows)
+            rows = publish(
+                outcome.records,
+                out,
+                anchors,
+                cfg.baseline,
+                bd,
+                outcome.notes,
+                failures=outcome.failures,
+                published=published,
+                crops=crops,
+            )
+            tables.show(rows)
     for note in [*outcome.notes, *notes.collect(outcome.records, curves, outcome.failures)]:
         console.print(note, markup=False)
     where = out / ("report.html" if anchors else "results.jsonl")

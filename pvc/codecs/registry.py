@@ -117,12 +117,13 @@ def load_trained(
     from pvc.codecs.cpvc import CpvcCodec  # only here: anchors alone need no model code
     from pvc.codecs.neural import NeuralCodec
     from pvc.models.checkpoint import read_model_info
+    from pvc.models.rdoq import ROUNDS
 
     if read_model_info(checkpoints[0])["model"] == "cpvc":
         return CpvcCodec(checkpoints, device, gop, precision, base)
     if base is not None:
         raise ConfigError(f"{checkpoints[0].stem} has no base codec; leave out {base}")
-    return NeuralCodec(checkpoints, device, gop, precision, **({} if rdoq is None else {"rdoq": rdoq}))
+    return NeuralCodec(checkpoints, device, gop, precision, ROUNDS if rdoq is None else rdoq)
 
 
 def _check_device(device: str) -> None:

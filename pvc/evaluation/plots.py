@@ -55,7 +55,7 @@ def _rd_figure(records: list[Record], published: list[Published], metric: str, p
             if curve:
                 rates, values = zip(*curve, strict=True)
                 handles[style.label(key)] = axes.plot(rates, [axis(metric).scale(v) for v in values], **look)[0]
-            elif any(mean_points(records, key, [sequence], metric) for sequence in which):
+            elif len(which) > 1 and any(mean_points(records, key, [sequence], metric) for sequence in which):
                 absent.append(style.label(key))
         axes.set_title(mean_title(len(which), absent, "\n") if len(which) > 1 else which[0])
         _log_rate(axes)

@@ -60,11 +60,8 @@ class WeightsSettings(Settings):
     unrecorded = frozenset({"weights", "weights_dir", "device"})  # what counts is the file's content
     weights_dir: str | None
     device: str
-
-    @property
-    def files(self) -> str | Sequence[str]:
-        """Name of the weights file, or of several one of which will do."""
-        raise NotImplementedError
+    files: str | Sequence[str]
+    """Name of the weights file, or of several one of which will do; each source says its own."""
 
     @property
     def path(self) -> Path:
