@@ -3,10 +3,15 @@
 import gc
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch.utils.data import DataLoader
 
 from pvc.memory import keep_freed_memory
+
+# Slurm, a terminal and others send a signal to all processes of a run. The training process decides when it ends; a
+# worker that is killed before would be an error in the middle of a step. It notices when its parent is gone.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class ClipLoader(DataLoader):
@@ -20,9 +25,11 @@ class ClipLoader(DataLoader):
         super().__init__(*args, **{"worker_init_fn": _prepare_worker, **kwargs})
 
     def __iter__(self) -> Iterator:
-        if self.num_workers:
-            gc.collect()
-        return super().__iter__()
+        if not self.num_workers:
+            return super().__iter__()
+        gc.collect()
+        with _held_back():  # from a worker until it ignores them
+            return super().__iter__()
 
     def state_dict(self) -> dict:
         """Nothing: where to go on is in the state of the data module. Lightning asks before it warns of a restart."""
@@ -32,10 +39,19 @@ class ClipLoader(DataLoader):
         """See :meth:`state_dict`."""
 
 
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Signals wait; what is forked meanwhile inherits that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _prepare_worker(_: int) -> None:
     keep_freed_memory()
     gc.freeze()  # whatever was inherited is never collected here
-    # Slurm, a terminal and others send a signal to all processes of a run. The training process decides when it ends; a
-    # worker that is killed before would be an error in the middle of a step. It notices when its parent is gone.
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for each in _SIGNALS:
         signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
