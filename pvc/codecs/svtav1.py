@@ -20,6 +20,7 @@ from pvc.errors import BitstreamError, ConfigError, ImportanceError, VideoError
 from pvc.versions import versions
 from pvc.video import default_matrix, rgb_to_yuv
 from pvc.video.color import make_frame
+from pvc.video.urgency import as_urgent_as_before
 
 SMALLEST = 4  # pixels a side, of the encoder
 os.environ.setdefault("SVT_LOG", "0")  # the encoder writes its settings to stderr otherwise
@@ -124,7 +125,7 @@ class SvtAv1(ClipCoding):
         level = av.logging.get_level()
         av.logging.set_level(av.logging.WARNING)  # parameters that the encoder refuses are only warned of
         try:
-            with av.logging.Capture() as messages:
+            with av.logging.Capture() as messages, as_urgent_as_before():
                 context.open()
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoError(f"libsvtav1 refuses to code {size[1]}x{size[0]} at crf {crf:g}: {error}") from error

@@ -15,6 +15,7 @@ from pvc.errors import VideoError
 from pvc.video import color
 from pvc.video.pipe import Pipe, is_pipe, standard_output
 from pvc.video.raw import parse_raw_name
+from pvc.video.urgency import as_urgent_as_before
 
 _SPACE = {"bt709": 1, "bt601": 6, "bt2020": 9}  # AVCOL_SPC_*
 
@@ -187,7 +188,8 @@ class _File:
             if fmt.pix_fmt != source:
                 self._convert = color.Converter(width, height, source, fmt.pix_fmt, matrix, full_range)
             self._tags = (0 if rgb else _SPACE[matrix], 2 if full_range or rgb else 1)
-            stream.codec_context.open()
+            with as_urgent_as_before():
+                stream.codec_context.open()
         except BaseException:
             self.discard()
             raise

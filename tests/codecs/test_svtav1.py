@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import pytest
@@ -11,6 +14,7 @@ import torch
 from pvc.codecs import load_codec
 from pvc.codecs.svtav1 import SvtAv1
 from pvc.errors import BitstreamError, ConfigError, ImportanceError, VideoError
+from pvc.video import VideoWriter
 from tests.codecs.pictures import moving_texture, psnr
 
 ALL = ["svtav1", "svtav1-medium"]
@@ -103,6 +107,20 @@ def test_an_option_that_the_encoder_does_not_take_is_an_error(option):
     codec = SvtAv1("mine", {"svtav1-params": f"keyint=4:{option}"})
     with pytest.raises(ConfigError, match=option.split("=")[0]):
         codec.encode(moving_texture(1), {"crf": 30})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="about Linux's threads")
+def test_no_thread_becomes_a_real_time_one(tmp_path):
+    """Where root runs it the encoder asks for that, and nothing else on the machine would go on beside it."""
+    codec, clip = load_codec("svtav1"), moving_texture(2)
+    coding = codec.encode_frames(clip, {"crf": 40}, fps=Fraction(25), count=2, size=(48, 64))
+    next(coding)
+    threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+    assert len(threads) > 1 and {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
+    list(coding)
+    writer = VideoWriter(tmp_path / "clip.mkv", width=64, height=48, fps=25, codec="libsvtav1", pix_fmt="yuv420p")
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    writer.discard()
 
 
 def test_damaged_streams_are_bitstream_errors_after_the_whole_frames():
