@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -34,18 +33,14 @@ def postgres_server(programs: Path) -> Iterator[str]:
 
 @contextmanager
 def _running(programs: Path, folder: Path, user: list[str]) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
     def run(*command: str) -> None:
         subprocess.run([*user, *command], check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=120)
 
     data = str(folder / "data")
     run(str(programs / "initdb"), "-D", data, "-U", "painter", "--auth=trust", "--no-sync")
-    options = f"-h 127.0.0.1 -p {port} -k ''"
+    options = f"-h '' -k {folder}"  # no port, which another could take before it
     run(str(programs / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
     try:
-        yield f"postgresql://painter@127.0.0.1:{port}/postgres"
+        yield f"postgresql://painter@/postgres?host={folder}"
     finally:
         run(str(programs / "pg_ctl"), "-D", data, "-w", "-m", "immediate", "stop")

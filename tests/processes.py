@@ -2,12 +2,14 @@
 
 import multiprocessing
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing import forkserver, popen_forkserver
 from pathlib import Path
@@ -94,8 +96,9 @@ class Command:
         self._said.with_suffix(".go").touch()
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        os.kill(self.pid, number)
+        """Send it a signal; where it has just ended there is nothing that could hear it."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def code(self) -> int:
         """Its exit code when it has ended."""
@@ -148,3 +151,21 @@ def pause() -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("nobody lets it go on")
         time.sleep(0.005)
+
+
+def pause_after(owner: str, name: str, calls: int = 1) -> None:
+    """Wait for ``Command.go`` when the function ``name`` of ``owner`` (``module:Class``) has returned ``calls`` times.
+
+    How far a command gets must not depend on who is quicker: it, or the test that looks at what it has done.
+    """
+    place, done = pkgutil.resolve_name(owner), []
+    function = getattr(place, name)
+
+    def paused(*args, **kwargs):
+        result = function(*args, **kwargs)
+        done.append(None)
+        if len(done) == calls:
+            pause()
+        return result
+
+    setattr(place, name, paused)

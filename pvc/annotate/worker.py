@@ -37,7 +37,15 @@ class Worker:
         other.close()
 
     def run(self, work: Work, unwanted: Callable[[], bool], tell: Callable[[float], None]) -> dict[str, Any]:
-        """How the work ended: what changes in its status."""
+        """How the work ended: what changes in its status. Unless it is done, no file of it is left."""
+        end = self._run(work, unwanted, tell)
+        if end["state"] != "done":  # it may have been done just before it heard, or was killed amid a file
+            for pattern in (f"{work.out.stem}.*", f".{work.out.stem}.*"):
+                for file in work.out.parent.glob(pattern):
+                    file.unlink(missing_ok=True)
+        return end
+
+    def _run(self, work: Work, unwanted: Callable[[], bool], tell: Callable[[float], None]) -> dict[str, Any]:
         if not self._process.is_alive():
             self._start()
         try:

@@ -95,10 +95,12 @@ class Workers:
                     idle.append(self._workers[-1])
                 worker = idle.pop()
                 item = items.pop(_next(worker.at, {other.at for other, _ in busy.values()}, map(about, items)))
-                if not worker.process.is_alive():  # died while it had nothing to do
+                try:
+                    worker.pipe.send_bytes(pickle.dumps((work, item)))
+                except OSError:  # died while it had nothing to do
                     worker = self._replace(worker)
+                    worker.pipe.send_bytes(pickle.dumps((work, item)))
                 worker.at = about(item)
-                worker.pipe.send_bytes(pickle.dumps((work, item)))
                 busy[worker.pipe] = worker, item
             for pipe in wait(list(busy)):
                 worker, item = busy.pop(pipe)

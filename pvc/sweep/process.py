@@ -43,8 +43,11 @@ def run_apart(overrides: Sequence[str], out: Path, quiet: bool, environment: Map
     ):
         to = {"stdout": log, "stderr": subprocess.STDOUT} if quiet else {}
         env = {**environment_as_given(), **environment, _PARENT: str(os.getpid()), _REASON: reason.name}
-        process = subprocess.Popen([*COMMAND, *overrides], env=env, **to)
-        with _passed_on(process) as received:
+        with _passed_on() as (received, started):
+            process = subprocess.Popen([*COMMAND, *overrides], env=env, **to)
+            started.append(process)
+            for number in received:  # while it was being started
+                process.send_signal(number)
             code = _wait(process, with_parent=quiet)
         said = reason.read().strip()
     if received:
@@ -82,24 +85,25 @@ def started_from_outside() -> bool:
 
 
 @contextmanager
-def _passed_on(process: subprocess.Popen) -> Iterator[list[int]]:
-    """While active, signals that end this process go to ``process``; the list says which came."""
+def _passed_on() -> Iterator[tuple[list[int], list[subprocess.Popen]]]:
+    """While active, signals that end this process go to those of the second list; the first says which came."""
     received: list[int] = []
+    started: list[subprocess.Popen] = []
 
     def handle(number: int, _: object) -> None:
         received.append(number)
-        if process.poll() is None:
-            process.send_signal(number)
+        for process in started:
+            process.send_signal(number)  # nothing where it has ended
 
     if threading.current_thread() is not threading.main_thread():
-        yield received
+        yield received, started
         return
     before = {s: signal.getsignal(s) for s in STOPPING}
     for s, handler in before.items():
         if handler not in (signal.SIG_IGN, None):
             signal.signal(s, handle)
     try:
-        yield received
+        yield received, started
     finally:
         for s, handler in before.items():
             if handler is not None:

@@ -18,6 +18,8 @@ from pvc.training.checkpoints import Stopped
 from pvc.training.signals import Signals
 from pvc.training.slurm import requeue, wants_requeue
 
+_FIRST = "PVC_FIRST_PROCESS"
+"""Variable that tells the others who started them: it may be gone before they could ask."""
 _LONGEST_END = 60.0
 """Seconds that the other processes of a run have to end by themselves."""
 
@@ -32,7 +34,9 @@ def ending(trainer: Trainer, checkpoints: Path, signals: Signals) -> Iterator[No
     """
     signals.at_once = lambda: _kill(trainer)
     if any(argument.startswith("hydra.job.name=train_ddp_process_") for argument in sys.argv):  # Lightning started it
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_end_with, args=(int(os.environ[_FIRST]),), daemon=True).start()
+    else:
+        os.environ[_FIRST] = str(os.getpid())
     try:
         yield
     except Stopped:

@@ -38,7 +38,9 @@ class RunWandb(WandbLogger):
         super().__init__(save_dir=save_dir, id=kept, offline=offline, **kwargs)
         import wandb
 
-        self._wandb_init["settings"] = wandb.Settings(init_timeout=wait, finish_timeout=wait)
+        # Without a server there is W&B's own process alone to wait for, which takes what it takes on a busy machine.
+        begin = {} if offline else {"init_timeout": wait}
+        self._wandb_init["settings"] = wandb.Settings(**begin, finish_timeout=wait)
         self._gone = False
 
     @property
@@ -53,6 +55,7 @@ class RunWandb(WandbLogger):
             log.warning("pvc: W&B: %s; this run is logged to %s for `wandb sync`", _line(error), self.save_dir)
             self._offline = True
             self._wandb_init["mode"] = "offline"
+            self._wandb_init["settings"].init_timeout = wandb.Settings().init_timeout
             _end_service()  # where this id is taken
         return WandbLogger.experiment.fget(self)
 

@@ -1,8 +1,9 @@
 """Standard input and output in the place of files: the name ``-``."""
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pvc.errors import VideoError
 
@@ -43,6 +44,8 @@ class Pipe:
     FFmpeg's callbacks swallow an interrupt; it is kept here, ends the transfer, and :meth:`check` raises it.
 
     Attributes:
+        read: gives up to so many bytes, as soon as there are some.
+        write: writes all of the bytes at once, for the one who reads them.
         head: the first 4096 bytes that were read. taken: how many bytes were read.
     """
 
@@ -50,25 +53,35 @@ class Pipe:
         self._file = file
         self._interrupted: BaseException | None = None
         self.head, self.taken = b"", 0
+        self.read, self.write = self._kept(self._read), self._kept(self._write)
 
-    def read(self, count: int) -> bytes:
-        """Up to ``count`` bytes, as soon as there are some."""
-        try:
-            data = b"" if self._interrupted else self._file.read1(count)
-        except KeyboardInterrupt as interrupt:
-            self._interrupted, data = interrupt, b""
+    def _kept(self, transfer: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """``transfer`` for FFmpeg to call."""
+        calls = self._calls(transfer)
+        next(calls)
+        return calls.send
+
+    def _calls(self, transfer: Callable[[Any], Any]) -> Iterator[Any]:
+        """A generator is within its ``try`` when it is called: what was pressed in FFmpeg's own code is met there."""
+        result = None
+        while True:
+            try:
+                while True:
+                    given = yield result
+                    result = transfer(given)
+            except KeyboardInterrupt as interrupt:
+                self._interrupted, result = interrupt, b""
+
+    def _read(self, count: int) -> bytes:
+        data = b"" if self._interrupted else self._file.read1(count)
         self.head += data[: _HEAD - len(self.head)]
         self.taken += len(data)
         return data
 
-    def write(self, data: bytes) -> int:
-        """Writes all of ``data`` at once, for the one who reads it."""
-        try:
-            if not self._interrupted:
-                self._file.write(data)
-                self._file.flush()
-        except KeyboardInterrupt as interrupt:
-            self._interrupted = interrupt
+    def _write(self, data: bytes) -> int:
+        if not self._interrupted:
+            self._file.write(data)
+            self._file.flush()
         return len(data)
 
     def hint(self) -> str:

@@ -212,9 +212,7 @@ def test_the_frame_that_is_shown_is_the_frame_that_is_meant(tool):
     tool.until("window.seen.length === 40")
     seen = tool.value("window.seen")
     assert len({picture for picture, _ in seen}) > 5
-    # Between its being told of a frame and its drawing it, a busy machine's browser may have the next one already.
-    assert np.mean([picture == meant for picture, meant in seen]) > 0.8
-    assert all((picture - meant) % FRAMES in (0, 1) for picture, meant in seen)
+    assert all(picture == meant for picture, meant in seen), seen
     tool.key(" ")
     tool.until("document.querySelector('#play').ariaLabel === 'Play'")
     tool.until(f"{shown['left']} === Number(document.querySelector('#number').textContent.split(' ')[0]) - 1")
@@ -363,7 +361,7 @@ def test_everything_is_in_the_window(tool, size):
 
 def test_the_next_video_comes_after_the_minimum_time(work, tool):
     first = session_of(tool)
-    assert re.fullmatch(r"Next video in (59|60):\d\d", tool.value("document.querySelector('#next').textContent"))
+    assert re.fullmatch(r"Next video in (5\d|60):\d\d", tool.value("document.querySelector('#next').textContent"))
     tool.click("#next")
     assert not tool.value("document.querySelector('#ask').open")
     paint(tool, "right", OVER)

@@ -12,7 +12,7 @@ from pvc.codecs import load_codec
 from pvc.data.base_layer import BaseLayer
 from pvc.video import read_clip, write_clip
 from tests.data.conftest import noise_clip
-from tests.processes import Command
+from tests.processes import Command, pause_after
 
 QPS = list(range(20, 36))
 
@@ -44,17 +44,22 @@ def stamps(out: Path) -> dict[Path, tuple[int, int]]:
     return {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in out.rglob("clips/*/*.json")}
 
 
+def after_four() -> None:
+    """Wait when four tracks are stored."""
+    pause_after("pvc.data.base_layer:BaseLayer", "store", 4)
+
+
 def test_a_killed_run_is_taken_up_without_doing_anything_twice(clips, tmp_path, capsys):
     out, asked = tmp_path / "base", f"qp={QPS}".replace(" ", "")
-    with Command("pvc.cli", arguments(clips, out, asked), tmp_path / "said") as process:
-        process.until(lambda: len(stamps(out)) >= 4)
+    with Command("pvc.cli", arguments(clips, out, asked), tmp_path / "said", before=after_four) as process:
+        process.reached()
         process.send(signal.SIGKILL)
         process.code()
     before = stamps(out)
-    assert 4 <= len(before) < 3 * (len(QPS) + 1)
+    assert len(before) == 4
     (out / "clips" / "a" / ".qp20.u8.0123.part").write_bytes(b"half")  # as a kill in the middle of a file leaves it
     assert here(clips, out, asked) == 0
-    assert f"{len(before)} of {3 * (len(QPS) + 1)} tracks are there already" in capsys.readouterr().err
+    assert f"4 of {3 * (len(QPS) + 1)} tracks are there already" in capsys.readouterr().err
     after = stamps(out)
     assert len(after) == 3 * (len(QPS) + 1) and all(after[p] == stamp for p, stamp in before.items())
     assert not list(out.rglob("*.part"))
@@ -70,13 +75,13 @@ def test_a_killed_run_is_taken_up_without_doing_anything_twice(clips, tmp_path, 
 
 
 def test_ctrl_c_is_one_line_and_loses_nothing(clips, tmp_path):
-    out = tmp_path / "base"
-    with Command("pvc.cli", arguments(clips, out, f"qp={QPS}".replace(" ", "")), tmp_path / "said") as process:
-        process.until(lambda: len(stamps(out)) >= 2)
+    out, asked = tmp_path / "base", f"qp={QPS}".replace(" ", "")
+    with Command("pvc.cli", arguments(clips, out, asked), tmp_path / "said", before=after_four) as process:
+        process.reached()
         process.send(signal.SIGINT)
         code, errors = process.code(), process.said
     assert code == 130 and errors.strip().splitlines()[-1] == "pvc: interrupted"
-    assert "Traceback" not in errors and len(stamps(out)) >= 2 and not list(out.rglob("*.part"))
+    assert "Traceback" not in errors and len(stamps(out)) == 4 and not list(out.rglob("*.part"))
 
 
 def test_what_cannot_be_is_one_line(clips, tmp_path, capsys):

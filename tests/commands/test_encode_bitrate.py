@@ -10,7 +10,7 @@ import torch
 
 from pvc.cli import main
 from pvc.video import probe, read_clip, write_clip, write_map
-from tests.processes import Command
+from tests.processes import Command, pause_after
 
 FRAMES, HEIGHT, WIDTH = 30, 64, 96
 
@@ -101,14 +101,20 @@ def test_what_does_not_go_together_is_refused_and_leaves_the_file_that_was_there
     assert sorted(p.name for p in Path().iterdir()) == ["in.mkv", "left.mkv", "out.mp4", "short.mkv"]
 
 
+def amid_a_pass() -> None:
+    """Wait when some frames of the first pass are coded."""
+    pause_after("pvc.video:VideoWriter", "write", 20)
+
+
 def test_ctrl_c_leaves_nothing_and_loses_nothing(clip, tmp_path):
     write_clip("long.mkv", clip.repeat(3, 1, 2, 2), Fraction(25))
     Path("out.mp4").write_bytes(b"before")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     arguments = ["encode", "long.mkv", "-o", "out.mp4", "--codec", "x265", "--bitrate", "900"]
-    with Command("pvc.cli", arguments, tmp_path / "said", TMPDIR=str(temporary)) as process:
-        process.until(lambda: list(temporary.iterdir()))  # the first pass has begun
+    with Command("pvc.cli", arguments, tmp_path / "said", before=amid_a_pass, TMPDIR=str(temporary)) as process:
+        process.reached()
+        assert list(temporary.iterdir())
         process.send(signal.SIGINT)
         assert process.code() == 130
     assert list(temporary.iterdir()) == []
@@ -119,5 +125,6 @@ def test_ctrl_c_leaves_nothing_and_loses_nothing(clip, tmp_path):
         "long.mkv",
         "out.mp4",
         "said",
+        "said.paused",
         "temporary",
     ]

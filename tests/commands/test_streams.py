@@ -1,15 +1,19 @@
 """.pvc files as a user has them: cut, damaged, long, in a pipe, wanted from the middle."""
 
+import _thread
 import io
 import json
+import operator
 import os
 import signal
 import subprocess
 import sys
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
+import psutil
 import pytest
 import torch
 
@@ -19,6 +23,7 @@ from pvc.entropy.reader import StreamReader
 from pvc.entropy.writer import StreamWriter
 from pvc.models.checkpoint import save_model
 from pvc.video import VideoWriter, probe, read_clip, write_clip, write_map
+from pvc.video.pipe import Pipe
 from tests.models.conftest import make, wake
 from tests.processes import Command
 
@@ -317,17 +322,40 @@ def test_a_variable_frame_rate_is_said_as_files_that_are_written_have_one(made, 
 
 
 def reading_from_one_who_stops() -> None:
+    """Half a clip comes and nothing more; ``asked`` is there when somebody wants more."""
     read, write = os.pipe()
     sys.stdin = os.fdopen(read)
-    os.write(write, Path("in.y4m").read_bytes()[:20000])
+    count = os.write(write, Path("in.y4m").read_bytes()[:20000])
+    ask = Pipe._read
+
+    def asked(self, most):
+        if self.taken == count:
+            Path("asked").touch()
+        return ask(self, most)
+
+    Pipe._read = asked
 
 
 def test_ctrl_c_while_waiting_for_a_pipe_is_one_line(made):
-    """Half a frame has come and nothing more; FFmpeg is waiting for it."""
+    """FFmpeg is waiting for the other half of a frame."""
     write_clip("in.y4m", read_clip(made / "in.mkv"), Fraction(25))
     arguments = ["encode", "-", "-o", "out.pvc", *model(made), "--beta", "1e-3"]
     with Command("pvc.cli", arguments, Path("said"), before=reading_from_one_who_stops) as process:
-        process.until(lambda: any(p.name.startswith(".out.pvc") for p in Path().iterdir()))
+        waiting = psutil.Process(process.pid)
+        process.until(lambda: Path("asked").exists() and waiting.status() == psutil.STATUS_SLEEPING)
+        assert any(p.name.startswith(".out.pvc") for p in Path().iterdir())
         process.send(signal.SIGINT)
         assert process.code() == 130 and process.said == "pvc: interrupted\n"
-    assert {p.name for p in Path().iterdir()} == {"in.y4m", "said"}
+    assert {p.name for p in Path().iterdir()} == {"in.y4m", "said", "asked"}
+
+
+def test_ctrl_c_in_ffmpegs_own_code_is_not_lost():
+    """Python hears of it when FFmpeg asks for more, before the first line of what is called then."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        pipe = Pipe(io.BytesIO(bytes(100)))
+        assert list(map(operator.call, [_thread.interrupt_main, partial(pipe.read, 10)])) == [None, b""]
+        with pytest.raises(KeyboardInterrupt):
+            pipe.check()
+    finally:
+        signal.signal(signal.SIGINT, before)

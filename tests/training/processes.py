@@ -1,7 +1,6 @@
 """`pvc train` in processes that start fast, and what became of it."""
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import load_file
+from torch.distributed import TCPStore
 
 from pvc.training.checkpoint_io import newest_checkpoint
 from tests.processes import LONGEST, Command, pause
@@ -67,11 +67,11 @@ class Training(Command):
 
 def trained_by(processes: int, out: Path, *overrides: str, before: Callable[[], None] | None = None) -> list[str]:
     """A run whose processes are started as Slurm's srun does; what each of them has said."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    # Here, so that nobody can take the port before they come to it.
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     job = {"SLURM_NTASKS": processes, "SLURM_NTASKS_PER_NODE": processes, "SLURM_NNODES": 1, "SLURM_NODEID": 0}
-    job |= {"SLURM_JOB_ID": 1, "SLURM_JOB_NAME": "train", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    job |= {"SLURM_JOB_ID": 1, "SLURM_JOB_NAME": "train", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
+    job |= {"TORCHELASTIC_USE_AGENT_STORE": True}
     arguments = [*overrides, f"out={out}", f"trainer.devices={processes}"]
     with ExitStack() as stack:
         started = []

@@ -22,6 +22,7 @@ from pvc.models.checkpoint import load_model, read_model_info
 from pvc.paths import config_dir
 from pvc.training.run import train
 from pvc.video import write_clip
+from tests.processes import pause_after
 from tests.training.processes import Training, assert_same_end, pausing, steps
 from tests.training.reads import CountReads
 
@@ -131,20 +132,24 @@ def test_the_backbone_is_in_no_checkpoint(unbroken):
     assert {k.split(".")[1] for k in state if k.startswith("loss.")} == {"contrastive", "adversarial"}
 
 
+def amid_step_5() -> None:
+    pause_after("pvc.training.cpvc:CpvcModule", "training_step", 5)
+
+
 def test_a_killed_and_a_stopped_run_ends_as_an_unbroken_one(unbroken, made, tmp_path):
     """To the last bit: the codec, F, the discriminator, both optimisers, the schedule and the counts."""
     base = [*SMALL, *made, "name=test", "trainer.precision=32-true", "resume=true"]
-    with Training(tmp_path, base=base) as run:
-        run.until(lambda: steps(tmp_path) >= 4)
+    with Training(tmp_path, base=base, before=amid_step_5) as run:
+        run.reached()
         run.send(signal.SIGKILL)
         run.code()
-    before = steps(tmp_path)
+    assert steps(tmp_path) == 4
     with Training(tmp_path, base=base, before=pausing) as run:
         run.reached()
         run.send(signal.SIGTERM)
         run.go()
         assert run.code() == 143, run.said
-    assert steps(tmp_path) == before + 1
+    assert steps(tmp_path) == 5
     train(configured(made, "resume=true"), tmp_path)
     assert_same_end(unbroken, tmp_path)
 

@@ -12,7 +12,7 @@ import pytest
 
 from pvc.training.checkpoint_io import newest_checkpoint
 from pvc.training.slurm import requeue, slurm_job, wants_requeue, was_requeued
-from tests.processes import LONGEST
+from tests.processes import LONGEST, Command
 from tests.training.processes import RUN, VALIDATED, Training, finish, pausing, steps
 
 RARELY = "checkpoint_every=100"
@@ -173,6 +173,23 @@ def test_slurms_answers(scontrol, monkeypatch):
     assert "could not be queued again" in requeue() and not wants_requeue(signal.SIGTERM)
     monkeypatch.setenv("SLURM_JOB_NAME", "bash")
     assert slurm_job() is None and not was_requeued()
+
+
+def waiting_for_the_first() -> None:
+    from pvc.training.ending import ending
+    from pvc.training.signals import Signals
+
+    with ending(None, Path(), Signals()):
+        time.sleep(LONGEST)
+
+
+def test_a_process_ends_whose_first_one_was_gone_before_it_looked(tmp_path):
+    """It has another parent by now."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    first = {"before": waiting_for_the_first, "PVC_FIRST_PROCESS": str(gone.pid)}
+    with Command("pvc.train", ["hydra.job.name=train_ddp_process_1"], tmp_path / "said", **first) as other:
+        assert other.code() == 1 and not other.said
 
 
 @pytest.mark.slow

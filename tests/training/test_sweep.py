@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pvc.evaluation import load_runs
 from pvc.evaluation.curves import curve_keys
 from pvc.models.checkpoint import read_model_info
 from pvc.paths import config_dir
+from pvc.sweep import process
 from pvc.training.checkpoint_io import newest_checkpoint
 from pvc.training.finished import finished
 from tests.processes import Command, run
@@ -57,16 +59,33 @@ TASK = {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_N
 """One task of Slurm's, where runs need no processes of their own."""
 
 
+WAITING_RUN = """
+import sys
+from pvc.train import main
+from tests.processes import pause_after
+if any("beta=0.0004" in argument for argument in sys.argv):
+    pause_after("pvc.training.module:CodecModule", "training_step", 7)
+main()
+"""
+
+
+def second_run_waits() -> None:
+    """The run of beta = 4e-4 waits amid its seventh step, after a checkpoint."""
+    process.COMMAND = [sys.executable, "-c", WAITING_RUN]
+
+
 @pytest.fixture(scope="module")
 def gone_on(tmp_path_factory) -> tuple[Path, bytes, int, str]:
     """A sweep that was killed in its second run and started again: its folder, its first release as it was when it was
     killed, exit code and output of the second start."""
     out = tmp_path_factory.mktemp("sweep") / "ssf"
     arguments = ["-m", *SWEEP, f"out={out}"]
-    with Command("pvc.train", arguments, out.with_name("killed.txt")) as sweep:
-        sweep.until(lambda: newest_checkpoint(out / "model.beta=0.0004" / "checkpoints"))
+    with Command("pvc.train", arguments, out.with_name("killed.txt"), before=second_run_waits) as sweep:
+        sweep.reached()
+        assert newest_checkpoint(out / "model.beta=0.0004" / "checkpoints").name == "step=5.ckpt"
         started = psutil.Process(sweep.pid).children(recursive=True)
         sweep.send(signal.SIGKILL)
+        sweep.go()
     _, alive = psutil.wait_procs(started, timeout=120)  # the run ends as nobody would know of it any more
     assert started and not alive
     release = (out / "model.beta=0.0001" / "model.safetensors").read_bytes()

@@ -67,6 +67,20 @@ def test_a_signal_to_the_sweep_reaches_the_run_and_ends_the_sweep(monkeypatch, t
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+def test_a_signal_that_comes_while_a_run_is_being_started_ends_it_as_well(monkeypatch, tmp_path):
+    popen = subprocess.Popen
+
+    def signalled(*args, **kwargs) -> subprocess.Popen:
+        started = popen(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started
+
+    monkeypatch.setattr(process.subprocess, "Popen", signalled)
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, tmp_path, WAITING)
+    assert ended.value.code == 128 + signal.SIGTERM
+
+
 def test_a_run_ends_when_its_sweep_is_gone():
     child = (
         "import time; from pvc.sweep.process import reasons_to_parent\n"

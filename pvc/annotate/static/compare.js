@@ -78,6 +78,6 @@ export class Compare extends EventTarget {
   }
 
   film(context, film) {
-    if (film && film.shown >= 0) context.drawImage(film.video, 0, 0, this.deck.clip.width, this.deck.clip.height);
+    if (film && film.shown >= 0) context.drawImage(film.picture ?? film.video, 0, 0, this.deck.clip.width, this.deck.clip.height);
   }
 }

@@ -27,10 +27,18 @@ export class Film {
     const { video } = this;
     const tick = (_now, { mediaTime }) => {
       if (this.closed) return;
-      this.appeared(Math.round(mediaTime * this.fps));
+      this.take();
+      const seconds = this.picture ? this.picture.timestamp / 1e6 : mediaTime;
+      this.appeared(Math.round(seconds * this.fps));
       video.requestVideoFrameCallback(tick);
     };
     video.requestVideoFrameCallback(tick);
+  }
+
+  // Keep the picture itself: a busy browser may show the next one before this one is drawn.
+  take() {
+    this.picture?.close();
+    this.picture = globalThis.VideoFrame ? new VideoFrame(this.video) : null;
   }
 
   appeared(frame) {
@@ -56,7 +64,10 @@ export class Film {
       this.video.currentTime = (frame + 0.5) / this.fps; // the middle: no rounding leads to a neighbour
       await Promise.race([there, seeked.then(() => pause(400))]);
       // In a window that is not visible frames do not appear; then what was asked for is taken to be there.
-      if (document.hidden) this.appeared(frame);
+      if (document.hidden) {
+        this.take();
+        this.appeared(frame);
+      }
       if (frame !== this.wanted) tries = 0;
     }
     this.arrived = null;
@@ -73,6 +84,7 @@ export class Film {
   close() {
     this.closed = true;
     this.video.pause();
+    this.picture?.close();
     this.video.removeAttribute('src');
     this.video.remove();
     URL.revokeObjectURL(this.url);
