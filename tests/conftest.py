@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,9 @@ class Running:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if "gpu" not in config.option.markexpr.replace("not gpu", ""):
+        # Promises to the last bit are a CPU's: the commands that tests run would take the GPU where there is one.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if os.environ.get("CI") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Running())
 
@@ -65,6 +69,19 @@ def postgres_url():
         pytest.skip("no PostgreSQL programs")
     with postgres_server(programs) as url:
         yield url
+
+
+@pytest.fixture(params=["pretended", pytest.param("real", marks=pytest.mark.gpu)])
+def gpu(request):
+    """Name of a CUDA device: of one that is not there (:mod:`tests.pretend_gpu`), and of a real one if there is one."""
+    import torch
+
+    from tests.pretend_gpu import pretend_gpu
+
+    if request.param == "real" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    with pretend_gpu() if request.param == "pretended" else nullcontext():
+        yield "cuda"
 
 
 @pytest.fixture(scope="session")

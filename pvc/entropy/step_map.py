@@ -107,7 +107,7 @@ def put(coarse: Tensor, before: Tensor | None, writer: Writer) -> None:
     """Write the map ``coarse`` [1, 1, h, w] (:func:`of_importance`); ``before`` is that of the frame before."""
     reference, edge, kind = compared(coarse, before)
     if before is None:
-        writer.put(coarse[..., :1, :1], torch.zeros(1), TABLES)
+        writer.put(coarse[..., :1, :1], torch.zeros_like(coarse[..., :1, :1]), TABLES)
     writer.put(coarse - reference, _indexes(reference, edge, kind), TABLES)
 
 

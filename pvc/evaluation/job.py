@@ -21,6 +21,7 @@ from pvc.evaluation import frames
 from pvc.evaluation.footage import Footage
 from pvc.evaluation.map_cache import MapCache
 from pvc.evaluation.records import Record, has_roi, point_label
+from pvc.float32 import full_float32
 from pvc.importance import check_map, u_from_alpha, weighted_mask
 from pvc.metrics import Metric, Scores
 from pvc.metrics.base import Unavailable
@@ -75,6 +76,7 @@ class Bench:
         packed = {name: partial(pickle.loads, pickle.dumps(load())) for name, load in self._codecs.items()}
         return {**vars(self), "_codecs": packed, "_codec": None, "_footage": None}
 
+    @full_float32()  # on any device the same values, or nearly so
     def do(self, item: "int | Job") -> dict[str, Any] | Record:
         """:meth:`identify` for the place of a clip, :meth:`run` for a job."""
         return self.identify(item) if isinstance(item, int) else self.run(item)

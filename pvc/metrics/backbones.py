@@ -121,10 +121,10 @@ def pyramid_values(
         ``X``: the sum of the maps' means. ``X_roi``, ``X_bg``: means over the region's pixels of the sum of the maps
         enlarged (bilinear) to the frame. A map's value looks at pixels around it, so a region sees a rim of the other.
     """
-    values = {name: sum(float(m.double().mean()) for m in maps)}
+    values = {name: float(sum(m.double().mean() for m in maps))}
     if importance is not None:
         full = sum(F.interpolate(m[None, None], size, mode="bilinear", align_corners=False)[0, 0] for m in maps)
-        found = regions(name, full.double().cpu(), importance, threshold)
+        found = regions(name, full.cpu().double(), importance, threshold)
         values = {n: float(v.mean()) for n, v in found} | values
     return values
 

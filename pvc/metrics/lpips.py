@@ -68,7 +68,7 @@ class Lpips(WeightsMetric):
 def load_lpips(net: str, path: Path, device: str) -> lpips.LPIPS:
     """The authors' network with the weights of ``path`` below its heads; ``MissingWeights`` where they do not fit."""
     layers = feature_layers(_NETS[net][1], path).state_dict()
-    with warnings.catch_warnings(), torch.random.fork_rng():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore", UserWarning)  # of torchvision, about an argument that the package still uses
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)  # random, so that it downloads nothing
     # The package cuts the layers into slices (slice2.3.weight) but keeps their numbers (features.3.weight).

@@ -31,7 +31,7 @@ class CpvcCoding:
             precision: of the transforms.
         """
         x, base = (pad_to_multiple(p, self.multiple) for p in (x, base))
-        at = self.qp_of(torch.tensor([qp]), 1, x.device)
+        at = self.qp_of(torch.full((1,), qp, device=x.device), 1, x.device)
         writer, features = Writer(), self._features(base, at)
         with computing(x.device, precision):
             z = self.analyse(x, base, at)
@@ -56,7 +56,7 @@ class CpvcCoding:
         """
         h, w = base.shape[-2:]
         base = pad_to_multiple(base, self.multiple)
-        at = self.qp_of(torch.tensor([qp]), 1, base.device)
+        at = self.qp_of(torch.full((1,), qp, device=base.device), 1, base.device)
         reader = Reader(data)
         with torch.autocast(base.device.type, enabled=False):
             f_hat = self.prior.decompress(self._features(base, at), reader)

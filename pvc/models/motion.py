@@ -5,7 +5,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+from pvc.entropy.step_map import table
+
+_LUMA = 0.299, 0.587, 0.114
 
 
 def motion_hints(frames: Tensor) -> Tensor:
@@ -25,9 +27,11 @@ def estimate_flow(current: Tensor, reference: Tensor) -> Tensor:
     Returns:
         [N, 2, H, W] float32, in pixels, x first: pixel p of ``current`` is found at p + flow(p) in ``reference``.
     """
-    grey = [((f.detach().cpu().float() * _LUMA).sum(1) * 255).round().byte().numpy() for f in (current, reference)]
     if min(current.shape[-2:]) < 16:  # DIS needs a few of its 8x8 patches
         return torch.zeros(len(current), 2, *current.shape[-2:], device=current.device)
+    luma = table(_LUMA, current.float()).view(3, 1, 1)
+    grey = [((f.detach().float() * luma).sum(1) * 255).round().byte() for f in (current, reference)]
+    grey = torch.stack(grey).cpu().numpy()  # bytes of both at once: what leaves a GPU is waited for
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flows = [dis.calc(np.ascontiguousarray(c), np.ascontiguousarray(r), None) for c, r in zip(*grey, strict=True)]
+    flows = [dis.calc(c, r, None) for c, r in zip(*grey, strict=True)]
     return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(current.device)

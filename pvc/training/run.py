@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from hydra.utils import instantiate
 from lightning import LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError
@@ -20,6 +20,7 @@ from pvc.models.warm_start import warm_start
 from pvc.paths import find_checkpoints
 from pvc.training.checkpoint_io import AtomicCheckpointIO, check_readable, newest_checkpoint
 from pvc.training.checkpoints import Checkpoints
+from pvc.training.ema import Ema
 from pvc.training.ending import ending
 from pvc.training.loggers import make_loggers
 from pvc.training.pictures import Pictures
@@ -117,7 +118,7 @@ def _train(cfg: DictConfig, out: Path) -> Path:
     keep = Checkpoints(folder, cfg.checkpoint_every, cfg.keep_checkpoints, signals)
     callbacks = [keep, _Bar(), LearningRateMonitor("step"), Pictures(out / "pictures", cfg.pictures_every)]
     if cfg.ema is not None:
-        callbacks.append(EMAWeightAveraging(decay=cfg.ema, use_buffers=False))
+        callbacks.append(Ema(cfg.ema))
     if cfg.page:
         callbacks.append(instantiate(cfg.page)(out, cfg.name, OmegaConf.to_yaml(cfg)))
     trainer: Trainer = instantiate(

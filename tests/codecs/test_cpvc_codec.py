@@ -241,9 +241,7 @@ def test_the_stream_says_what_it_is(codec, clip):
     assert (header.width, header.height, header.fps) == (53, 39, "30000/1001")
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_stream_of_a_gpu_decodes_on_a_cpu(folder, codec, clip):
-    data = CpvcCodec(folder / "both.safetensors", device="cuda", gop=GOP).encode(clip, POINT)
-    there = CpvcCodec(folder / "both.safetensors", device="cuda", gop=GOP).decode(data)
+def test_a_stream_of_a_gpu_decodes_on_a_cpu(gpu, folder, codec, clip):
+    data = CpvcCodec(folder / "both.safetensors", device=gpu, gop=GOP).encode(clip, POINT)
+    there = CpvcCodec(folder / "both.safetensors", device=gpu, gop=GOP).decode(data)
     assert (codec.decode(data).int() - there.int()).abs().max() <= 2

@@ -174,10 +174,8 @@ def test_bad_input_is_named(codec, clip):
         NeuralCodec([], gop=0)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_stream_of_the_gpu_decodes_on_the_cpu(folder, clip):
-    data = NeuralCodec(folder / "both.safetensors", device="cuda").encode(clip, POINT)
+def test_a_stream_of_the_gpu_decodes_on_the_cpu(gpu, folder, clip):
+    data = NeuralCodec(folder / "both.safetensors", device=gpu).encode(clip, POINT)
     decoded = NeuralCodec(folder / "both.safetensors").decode(data)
-    there = NeuralCodec(folder / "both.safetensors", device="cuda").decode(data)
+    there = NeuralCodec(folder / "both.safetensors", device=gpu).decode(data)
     assert (decoded.int() - there.int()).abs().max() <= 2

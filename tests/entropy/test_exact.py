@@ -67,9 +67,7 @@ def test_residual_blocks_inside_each_other_are_exact_too():
         torch.set_num_threads(threads)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_gives_the_same_bits():
+def test_a_gpu_gives_the_same_bits(gpu):
     got = exact.run(network().cuda(), Z.cuda(), E.cuda()).cpu()
     assert torch.equal(got, exact.run(network(), Z, E))
 

@@ -190,12 +190,10 @@ def test_sources_of_different_length_say_so(scene, tmp_path):
         list(source.maps(iter(scene(3)[0])))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_networks_run_on_the_gpu_as_on_the_cpu(name, stand_in, scene):
+def test_networks_run_on_the_gpu_as_on_the_cpu(gpu, name, stand_in, scene):
     settings = WEIGHTS[name] | {"weights": str(stand_in(WEIGHTS[name].get("model", name)))}
     frames, _ = scene(2)
-    cpu, gpu = (list(load_source(name, device, **settings).maps(iter(frames))) for device in ("cpu", "cuda"))
+    cpu, gpu = (list(load_source(name, device, **settings).maps(iter(frames))) for device in ("cpu", gpu))
     for a, b in zip(cpu, gpu, strict=True):
         assert b.device.type == "cpu" and (a - b).abs().mean() < 0.01

@@ -91,16 +91,14 @@ def test_layout_and_precision_of_the_decoder_do_not_change_symbols(kind):
     assert equal(half_features, decoded(model, half)[0])
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_gpu_reads_what_a_cpu_wrote_and_the_other_way(kind):
-    cpu, gpu = model_of(kind), copy.deepcopy(model_of(kind)).cuda()
-    streams, features = coded(cpu)
-    got, pictures = decoded(gpu, streams, "cuda")
-    assert equal(features, got) and difference(pictures, decoded(cpu, streams)[1]) < 0.5
-    streams, features = coded(gpu, "cuda")
-    assert equal(features, decoded(cpu, streams)[0])
+def test_a_gpu_reads_what_a_cpu_wrote_and_the_other_way(gpu, kind):
+    here, there = model_of(kind), copy.deepcopy(model_of(kind)).to(gpu)
+    streams, features = coded(here)
+    got, pictures = decoded(there, streams, gpu)
+    assert equal(features, got) and difference(pictures, decoded(here, streams)[1]) < 0.5
+    streams, features = coded(there, gpu)
+    assert equal(features, decoded(here, streams)[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -125,13 +125,11 @@ def test_a_tiny_models_pictures_do_not_depend_on_the_number_of_threads(clip):
                 assert difference(pasts, decoded(model, streams, pasts, precision)) == 0
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_gpu_reads_what_a_cpu_wrote_and_the_other_way(kind, precision, clip):
-    cpu, gpu = model_of(kind), copy.deepcopy(model_of(kind)).cuda()
-    for writer, reader, frames in ((cpu, gpu, clip), (gpu, cpu, clip.cuda())):
+def test_a_gpu_reads_what_a_cpu_wrote_and_the_other_way(gpu, kind, precision, clip):
+    here, there = model_of(kind), copy.deepcopy(model_of(kind)).to(gpu)
+    for writer, reader, frames in ((here, there, clip), (there, here, clip.to(gpu))):
         streams, pasts = coded(writer, frames, precision)
         got = decoded(reader, streams, pasts, precision)
         assert same_symbols(pasts, got)

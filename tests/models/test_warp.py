@@ -114,9 +114,7 @@ def test_nothing_is_derived_by_a_reference_that_needs_no_gradient():
     assert x.grad is None and flow.grad.any() and scale.grad.any()
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_warps_as_a_cpu_does():
+def test_a_gpu_warps_as_a_cpu_does(gpu):
     torch.manual_seed(0)
     x, grad = torch.rand(2, 3, 64, 96), torch.randn(2, 3, 64, 96)
     flow, scale = 8 * torch.randn(2, 2, 64, 96), 7 * torch.rand(2, 1, 64, 96) - 1
@@ -125,6 +123,6 @@ def test_a_gpu_warps_as_a_cpu_does():
         return warp(scale_space(x), flow, scale)
 
     expected = sampled(whole, x, flow, scale, grad)
-    got = sampled(whole, *(v.cuda() for v in (x, flow, scale, grad)))
+    got = sampled(whole, *(v.to(gpu) for v in (x, flow, scale, grad)))
     for a, b in zip(got, expected, strict=True):
         assert torch.allclose(a.cpu(), b, rtol=1e-3, atol=1e-4 * b.abs().max())

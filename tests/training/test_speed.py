@@ -64,11 +64,9 @@ def test_model_and_loss_wait_for_no_gpu(kind):
         assert coded.x_hat.device.type == "cuda" and not reads.found
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_a_step_on_a_gpu_does_not_synchronise(kind, precision):
+def test_a_step_on_a_gpu_does_not_synchronise(gpu, kind, precision):
     transform, extra = KINDS[kind]
     model = make(transform, **extra).train().cuda().to(memory_format=torch.channels_last)
     loss, guard = RateDistortion(), StepGuard(2, every=1000)

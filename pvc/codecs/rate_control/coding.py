@@ -78,6 +78,7 @@ class FrameCoder:
         self._precision, self._rdoq = precision, rdoq
         self._past: Past | None = None
         self._previous: Tensor | None = None
+        self._made: tuple[Frame, Tensor] | None = None
 
     def code(self, frame: Frame, choice: Choice) -> Trial:
         """``frame`` coded by ``choice``; ``coded`` of the trial are its symbols and what the decoder then has."""
@@ -104,7 +105,9 @@ class FrameCoder:
         return trials
 
     def _input(self, frame: Frame) -> Tensor:
-        return self._model.pad(frame.picture[None].to(self._device).float() / 255)
+        if self._made is None or self._made[0] is not frame:
+            self._made = frame, self._model.pad(frame.picture[None].to(self._device).float() / 255)
+        return self._made[1]
 
     def _map(self, frame: Frame, u_alpha: float | None) -> Tensor | None:
         if frame.q is None:
