@@ -39,7 +39,14 @@ MAX_PIXELS = 1 << 14
 OUTCOMES = ("whole", "part", "refused")
 MANY = 50  # findings, after which there is no need of more
 MODELS = {
-    "patch": {"latent": 32, "motion_latent": 8, "hyper": 8, "motion_hint": True, "temporal_context": True},
+    "patch": {
+        "latent": 32,
+        "motion_latent": 8,
+        "hyper": 8,
+        "motion_hint": True,
+        "temporal_context": True,
+        "spatial_prediction": True,
+    },
     "conv": {"latent": 8},
 }
 SIZES = {"channels": 8, "width": 8, "resblocks": 1, "param_blocks": 1, "lstm": 4, "content": 4, "mlp": 8, "unet": [8]}

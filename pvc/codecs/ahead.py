@@ -37,7 +37,7 @@ def read_symbols(
                         _hand_over(found, side)
             except BitstreamError as error:
                 found = error
-        before = {k: y for k, (_, y) in found.items()} if isinstance(found, dict) else None
+        before = {k: parts[-1] for k, parts in found.items()} if isinstance(found, dict) else None
         yield frame, found
 
 

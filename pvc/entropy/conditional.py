@@ -9,7 +9,7 @@ from compressai.entropy_models import GaussianConditional
 from compressai.ops import LowerBound, quantize_ste
 from torch import Tensor, nn
 
-from pvc.entropy import noise
+from pvc.entropy import noise, spatial
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.quantise import DeadZone
 from pvc.entropy.skip import FLAG, is_certain, skipped
@@ -21,7 +21,7 @@ SCALE_MIN, SCALE_MAX, SCALE_LEVELS = 0.11, 256.0, 64
 LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
 SCALE_TABLE = [SCALE_MIN * math.exp(LOG_STEP * i) for i in range(SCALE_LEVELS)]
 # Where one of them is nearer than the next. Rounded, so that they do not hang on the last bit of a library's logarithm.
-SCALE_EDGES = [round(math.sqrt(a * b) * 2**20) / 2**20 for a, b in pairwise(SCALE_TABLE)]
+SCALE_EDGES = tuple(round(math.sqrt(a * b) * 2**20) / 2**20 for a, b in pairwise(SCALE_TABLE))
 # Levels by which the standard deviation falls when it is counted in coarser steps.
 SHIFTS = tuple(round(math.log(f) / LOG_STEP) for f in FACTORS)
 # Largest magnitude of a symbol: what an escape can hold.
@@ -43,6 +43,8 @@ class Conditional(nn.Module):
         log_scale: the scale is told as its level, its position in the table, instead of as a standard deviation.
         dead_zone: how y - mean is quantised; None is plain rounding.
         density: of the symbols, :class:`GaussianConditional` or a subclass.
+        neighbours: channels that are coded as differences from what their neighbours tell (:mod:`pvc.entropy.spatial`);
+            scale and level are those of the differences. Needs a dead zone.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class Conditional(nn.Module):
         log_scale: bool,
         dead_zone: DeadZone | None = None,
         density: type[GaussianConditional] = GaussianConditional,
+        neighbours: tuple[int, ...] = (),
     ):
         super().__init__()
+        self.neighbours = neighbours
         self.log_scale, self.dead_zone = log_scale, dead_zone
         self.bound = LowerBound(0.0 if log_scale else SCALE_MIN)
         self.conditional = density(None)
@@ -86,21 +90,36 @@ class Conditional(nn.Module):
         step, level = self._coarser(level, coarse)
         std, v = self._level_to_scale(level), (y - mean) / step
         symbols = self._quantise(v)
-        noisy = self.training and self.dead_zone is None
-        coded = v + (noise.uniform(y.shape, y.device) - 0.5) if noisy else symbols
-        likelihood = self.conditional.likelihood_lower_bound(self.conditional._likelihood(coded, std))
-        if not self.training:
-            likelihood = likelihood.maximum(self._rarest(symbols.abs(), std))
+        skip = None
         if self.log_scale and not self.training:
             skip, _ = skipped(level, symbols)
-            symbols, likelihood = symbols.masked_fill(skip, 0), likelihood.masked_fill(skip, 1)
+            symbols = symbols.masked_fill(skip, 0)
+        noisy = self.training and self.dead_zone is None
+        coded = v + (noise.uniform(y.shape, y.device) - 0.5) if noisy else self.differences(symbols * step, step) / step
+        likelihood = self.conditional.likelihood_lower_bound(self.conditional._likelihood(coded, std))
+        if not self.training:
+            likelihood = likelihood.maximum(self._rarest(coded.abs(), std))
+        if skip is not None:
+            likelihood = likelihood.masked_fill(skip, 1)
         return symbols * step, coded * step, likelihood
 
+    def differences(self, symbols: Tensor, step: Tensor | int) -> Tensor:
+        """What is coded of ``symbols`` [N, M, h, w], multiples of ``step``."""
+        return spatial.differences(symbols, self.neighbours, step)
+
     def _coarser(self, level: Tensor, coarse: Tensor | None) -> tuple[Tensor | int, Tensor]:
-        """The step of each block, and the level of what is left of a latent of ``level`` in units of that step."""
-        if coarse is None:
-            return 1, level
-        return factor(coarse), level.clamp(max=SCALE_LEVELS - 1) - table(SHIFTS, level)[coarse.long()]
+        """The step of each block, and the level of what is left of a latent of ``level`` in units of that step.
+
+        Levels of ``neighbours`` say nowhere that a symbol is certain: one that is left out would change all behind it.
+        """
+        step = 1 if coarse is None else factor(coarse)
+        if coarse is not None:
+            level = level.clamp(max=SCALE_LEVELS - 1) - table(SHIFTS, level)[coarse.long()]
+        if self.neighbours and not self.training:
+            level = level.clone()
+            for k in self.neighbours:
+                level[:, k].clamp_(min=0)
+        return step, level
 
     def bits(self, magnitudes: int) -> Tensor:
         """What the coder spends on a symbol [levels, magnitudes], from the table of each level."""
@@ -117,8 +136,10 @@ class Conditional(nn.Module):
         coarse: Tensor | None,
         writer: Writer,
         choose: Choose | None = None,
-    ) -> Tensor:
-        """Write y [1, M, h, w]; returns y - mean as it is decoded. ``level`` is exact and whole, that of step 1.
+    ) -> tuple[Tensor, Tensor]:
+        """Write y [1, M, h, w]; returns y - mean as it is decoded, and what was coded of it.
+
+        ``level`` is exact and whole, that of step 1.
 
         ``choose`` may change the symbols before they are written.
         """
@@ -131,20 +152,24 @@ class Conditional(nn.Module):
             skip, flag = skipped(level, symbols)
             writer.put(flag, torch.zeros_like(flag, dtype=torch.int16), FLAG)
             symbols, indexes = symbols.masked_fill(skip, 0), indexes.masked_fill(skip, -1)
-        writer.put(symbols, indexes, tables_of(self.conditional))
-        return symbols * step
+        symbols = symbols * step
+        for k in self.neighbours:
+            symbols[:, k].clamp_(-spatial.LIMIT, spatial.LIMIT)
+        coded = self.differences(symbols, step)
+        writer.put(coded / step, indexes, tables_of(self.conditional))
+        return symbols, coded
 
-    def get(self, level: Tensor, coarse: Tensor | None, reader: Reader) -> Tensor:
+    def get(self, level: Tensor, coarse: Tensor | None, reader: Reader) -> tuple[Tensor, Tensor]:
         """What :meth:`put` returned for this ``level`` and ``coarse``, whole numbers in float."""
         step, level = self._coarser(level, coarse)
         indexes = level.clamp(min=0)
         if self.log_scale and not reader.get(torch.zeros(1), FLAG).item():
             indexes = indexes.masked_fill(is_certain(level), -1)
-        return reader.get(indexes, tables_of(self.conditional)).float() * step
+        coded = reader.get(indexes, tables_of(self.conditional)).float() * step
+        return spatial.restore(coded, self.neighbours, step), coded
 
     def whole_level(self, level: Tensor) -> Tensor:
         """Row of the table, from an exact scale (or level): whole numbers up to the last row, in float64."""
         if not self.log_scale:
-            edges = torch.tensor(SCALE_EDGES, dtype=torch.float64, device=level.device)
-            level = torch.bucketize(level.contiguous(), edges)
+            level = torch.bucketize(level.contiguous(), table(SCALE_EDGES, level))
         return torch.round(level).clamp(max=SCALE_LEVELS - 1)

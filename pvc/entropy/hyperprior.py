@@ -73,6 +73,7 @@ class Hyperprior(Conditional):
         context_scale: magnitudes of ``Context.symbols`` -> what is added to the output of ``scale``; None: no context.
         scale_head: what follows that sum.
         context_mean: ``Context.latent`` -> what is added to the mean; None: nothing.
+        neighbours: see :class:`Conditional`.
     """
 
     def __init__(
@@ -89,8 +90,9 @@ class Hyperprior(Conditional):
         context_scale: Conditioned | None = None,
         scale_head: Conditioned | None = None,
         context_mean: Conditioned | None = None,
+        neighbours: tuple[int, ...] = (),
     ):
-        super().__init__(log_scale=log_scale, dead_zone=dead_zone, density=density)
+        super().__init__(log_scale=log_scale, dead_zone=dead_zone, density=density, neighbours=neighbours)
         self.encoder, self.mean, self.scale = encoder, mean, scale
         self.context_scale, self.scale_head = context_scale, scale_head or Conditioned()
         self.context_mean = context_mean
@@ -117,7 +119,7 @@ class Hyperprior(Conditional):
     def forward(
         self, y: Tensor, coarse: Tensor | None = None, e: Tensor | None = None, context: Context | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantised latent and symbols [N, M, h, w] (rounded, gradient straight through), and estimated bits [N].
+        """Quantised latent and what is coded of it [N, M, h, w] (gradient straight through), and estimated bits [N].
 
         ``coarse`` [N, 1, h, w] is the step map, if the decoder is told one. Symbols are in units of step 1, so they are
         multiples of the block's step.
@@ -130,9 +132,9 @@ class Hyperprior(Conditional):
         medians = self._medians()
         z_hat = quantize_ste(z - medians) + medians
         mean, level = self._mean(z_hat, e, context), self._level(z_hat, e, context)
-        symbols, _, likelihood = self.estimate(y, mean, level, coarse)
+        symbols, coded, likelihood = self.estimate(y, mean, level, coarse)
         bits = -(torch.log2(likelihood).flatten(1).sum(1) + torch.log2(z_likelihood).flatten(1).sum(1))
-        return symbols + mean, symbols, bits
+        return symbols + mean, coded, bits
 
     def _medians(self) -> Tensor:
         return self.factorized.quantiles[:, 0, 1].detach()[None, :, None, None]
@@ -170,7 +172,7 @@ class Hyperprior(Conditional):
         writer: Writer,
         choose: Choose | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Write y [1, M, h, w]; returns what the decoder has: quantised latent and its symbols, both [1, M, h, w].
+        """Write y [1, M, h, w]; returns what the decoder has: quantised latent and what was coded, both [1, M, h, w].
 
         ``choose`` may change the symbols (:meth:`Conditional.put`).
         """
@@ -178,8 +180,8 @@ class Hyperprior(Conditional):
         z_symbols = torch.round(z - self._medians()).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
         mean, level = self._predicted(z_symbols, e, context), self._table_level(z_symbols, e, context)
         writer.put(z_symbols, self._z_indexes(z.shape[-2:], z.device), tables_of(self.factorized))
-        symbols = self.put(y, mean, level, coarse, writer, choose)
-        return symbols + mean, symbols
+        symbols, coded = self.put(y, mean, level, coarse, writer, choose)
+        return symbols + mean, coded
 
     def decompress(
         self,
@@ -190,8 +192,8 @@ class Hyperprior(Conditional):
         reader: Reader,
     ) -> tuple[Tensor, Tensor]:
         """Read what :meth:`compress` wrote and return the same; ``hyper_shape`` is z's (h, w)."""
-        z_symbols, symbols = self.read(hyper_shape, coarse, e, context, reader)
-        return self.restore(z_symbols, symbols, e, context), symbols
+        z_symbols, symbols, coded = self.read(hyper_shape, coarse, e, context, reader)
+        return self.restore(z_symbols, symbols, e, context), coded
 
     def restore(self, z_symbols: Tensor, symbols: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
         """The quantised latent that has these symbols."""
@@ -204,9 +206,13 @@ class Hyperprior(Conditional):
         e: Tensor | None,
         context: Context | None,
         reader: Reader,
-    ) -> tuple[Tensor, Tensor]:
-        """Symbols of z and of y; of ``context`` only the symbols matter, so this can run ahead of the pictures."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Symbols of z, those of y and what was coded of these.
+
+        Of ``context`` only the symbols matter, so this can run ahead of the pictures.
+        """
         medians = self._medians()
         z_symbols = reader.get(self._z_indexes(hyper_shape), tables_of(self.factorized)).to(medians.device)
         level = self._table_level(z_symbols, e, context)
-        return z_symbols, self.get(level, coarse, reader).to(medians)
+        symbols, coded = self.get(level, coarse, reader)
+        return z_symbols, symbols.to(medians), coded.to(medians)

@@ -17,7 +17,7 @@ LOW = 1 << 32  # below it, the decoder takes another word
 _STREAM = "UniTuple(i8, 2)(i8, i8, u2[::1], i2[::1], i2[::1]"  # (x, position) from x, position, words, symbols, rows
 
 
-def _compiled(signature: str) -> Callable:
+def compiled(signature: str) -> Callable:
     """Compile for these types, to run without the GIL; where the cache cannot be used, for this process only."""
 
     def decorate(function: Callable) -> Callable:
@@ -30,7 +30,7 @@ def _compiled(signature: str) -> Callable:
     return decorate
 
 
-@_compiled(f"{_STREAM}, i4[::1], i4[::1], i4[::1], i4[::1], i4[::1])")
+@compiled(f"{_STREAM}, i4[::1], i4[::1], i4[::1], i4[::1], i4[::1])")
 def encode(x, position, words, symbols, rows, base, count, offset, start, frequency):
     """Put ``symbols`` in front of what state ``x`` and ``words[position:]`` hold; ``words`` fills from its end.
 
@@ -71,7 +71,7 @@ def encode(x, position, words, symbols, rows, base, count, offset, start, freque
     return x, position
 
 
-@_compiled(f"{_STREAM}, i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], u2[:, ::1])")
+@compiled(f"{_STREAM}, i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], u2[:, ::1])")
 def decode(x, position, words, out, rows, base, offset, cumulative, value, escape, first):
     """Fill ``out`` with the next symbols, 0 where ``rows`` is negative; the inverse of :func:`encode`.
 

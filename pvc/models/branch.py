@@ -130,12 +130,14 @@ def patch_branch(
     context: int = 0,
     symbol_context: int = 0,
     latent_context: bool = False,
+    neighbours: tuple[int, ...] = (),
 ) -> Branch:
     """The tiny models' network: see :mod:`pvc.models.patch`.
 
     ``deviation`` [latent] is what the latents spread like before the gain; it starts the entropy model. The decoder
     also sees ``context`` channels at full resolution, the entropy model's scale ``symbol_context`` channels of
-    ``Context.symbols`` and, with ``latent_context``, its mean ``Context.latent``.
+    ``Context.symbols`` and, with ``latent_context``, its mean ``Context.latent``. ``neighbours`` are the latents that
+    are coded as differences from those of the blocks around.
     """
     down = [nn.Conv2d(latent, width, 3, padding=1)]
     down += [nn.LeakyReLU(0.125), *([BetaCondition(width)] if multirate else [])]
@@ -161,6 +163,7 @@ def patch_branch(
         context_scale=_context(symbol_context, width, width, multirate) if symbol_context else None,
         scale_head=head,
         context_mean=context_mean,
+        neighbours=neighbours,
     )
     return Branch(
         PatchEncoder(inputs, width, latent, encoder_basis, multirate=multirate, roi=roi),

@@ -1,6 +1,7 @@
 """Frames to real bytes and back: what turns a model into a codec."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from pvc.entropy import step_map
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.hyperprior import Context
+from pvc.float32 import full_float32
 from pvc.models.branch import Branch, Condition
 from pvc.models.motion import estimate_flow
 from pvc.models.patch import PatchDecoder
@@ -34,8 +36,8 @@ class Past:
         self.motion = None if self.motion is None else self.motion.detach()
 
 
-# Symbols of a frame by branch: those of z, and those of y. ``map``: the step map, twice.
-Symbols = dict[str, tuple[Tensor, Tensor]]
+# Symbols of a frame by branch: those of z, those of y, and what was coded of these. ``map``: the step map.
+Symbols = dict[str, tuple[Tensor, ...]]
 
 
 class FrameCoding:
@@ -127,7 +129,7 @@ class FrameCoding:
         if self.step_map:
             grid = tuple(n // self.intra.encoder.stride for n in shape)
             coarse = step_map.get(grid, None if before is None else before["map"], reader, self._device())
-            found["map"] = coarse, coarse
+            found["map"] = (coarse,)
 
         def read(name: str, context: Context | None) -> None:
             prior = getattr(self, name).prior
@@ -140,7 +142,7 @@ class FrameCoding:
                 grid = 1, self.motion.prior.latent, *(n // self.motion.encoder.stride for n in shape)
                 motion = before["motion"] if "motion" in before else torch.zeros(grid, device=self._device())
                 read("motion", Context(motion) if self.temporal_context else None)
-                now = found["motion"][1]
+                now = found["motion"][-1]
                 read("residual", self._residual_context(before, now) if self.temporal_context else None)
         reader.finish()
         return found
@@ -151,18 +153,21 @@ class FrameCoding:
 
         def restore(name: str, branch: Branch, _: None, condition: Condition, context: Context | None, aim: None):
             with torch.autocast(self._device().type, enabled=False):
-                return branch.prior.restore(*symbols[name], condition.e, context), symbols[name][1]
+                z_symbols, y_symbols, coded = symbols[name]
+                return branch.prior.restore(z_symbols, y_symbols, condition.e, context), coded
 
         condition = self._condition(beta, None, self._device())
         if "map" in symbols:
-            condition = replace(condition, coarse=symbols["map"][1])
+            condition = replace(condition, coarse=symbols["map"][0])
         with computing(self._device(), precision):
             if past is None:
                 return self.code_intra(None, condition, restore)[1]
             return self.code_inter(None, past, None, condition, restore)[1]
 
 
-def computing(device: torch.device, precision: torch.dtype):
-    """Transforms in ``precision``, whatever autocast is in force outside."""
+@contextmanager
+def computing(device: torch.device, precision: torch.dtype) -> Iterator[None]:
+    """Transforms in ``precision``, whatever autocast is in force outside; float32 in full."""
     full = precision == torch.float32
-    return torch.autocast(device.type, torch.bfloat16 if full else precision, enabled=not full)
+    with full_float32(), torch.autocast(device.type, torch.bfloat16 if full else precision, enabled=not full):
+        yield

@@ -57,9 +57,9 @@ class ParamNet(Conditional):
     def compress(self, f: Tensor, features: Tensor, writer: Writer) -> Tensor:
         """Write ``f`` [1, C, h, w]; returns the quantised features that :meth:`decompress` gives."""
         mean, level = self.predict_exactly(features)
-        return self.put(f, mean, level, None, writer) + mean
+        return self.put(f, mean, level, None, writer)[0] + mean
 
     def decompress(self, features: Tensor, reader: Reader) -> Tensor:
         """Quantised features [1, C, h, w] from what :meth:`compress` wrote for the same exact ``features``."""
         mean, level = self.predict_exactly(features)
-        return self.get(level, None, reader).to(mean) + mean
+        return self.get(level, None, reader)[0].to(mean) + mean

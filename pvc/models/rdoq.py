@@ -69,6 +69,8 @@ class Search:
         prices, rows = self.lagrange * self.branch.prior.bits(MAGNITUDES), level.clamp(min=0)
         gain, synthesis = self.branch.gain(e), self.branch.decoder.linear
         better = refine(symbols, step, gain, rows, prices, error, weight, synthesis, self.rounds)
+        for k in self.branch.prior.neighbours:
+            better[:, k] = symbols[:, k]  # each would change what those behind it cost
         return better.masked_fill(skipped(level, symbols)[0], 0)
 
 

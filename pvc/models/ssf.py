@@ -66,6 +66,8 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         gain_slope: start of a multi-rate model's gains over beta (patch only); 0 keeps the single-rate ones.
         temporal_context: the entropy model sees what was coded of the frame before (patch only).
         step_map: the decoder is told how coarsely each block is quantised (patch and roi only; ours).
+        spatial_prediction: a block's motion, and its mean colour in I-frames, are coded as differences from those of
+            the blocks around (patch only; :mod:`pvc.entropy.spatial`).
     """
 
     def __init__(
@@ -85,12 +87,14 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         gain_slope: float = 0.0,
         temporal_context: bool = False,
         step_map: bool = False,
+        spatial_prediction: bool = False,
     ):
         super().__init__()
         names = inspect.signature(ScaleSpaceFlow).parameters
         self.config = {k: v for k, v in locals().items() if k in names}
-        if not step_map:  # models from before there was one keep their fingerprints
-            del self.config["step_map"]
+        for newer in ("step_map", "spatial_prediction"):  # models from before there was one keep their fingerprints
+            if not self.config[newer]:
+                del self.config[newer]
         beta_to_code(beta)  # raises outside the range
         self.multirate, self.roi, self.beta = multirate, roi, beta
         self.levels, self.sigma0, self.motion_hint = levels, sigma0, motion_hint
@@ -100,8 +104,8 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         motion_latent = motion_latent or latent
         common = {"width": width, "multirate": multirate, "roi": roi}
         if transform == "conv":
-            if motion_hint or temporal_context:
-                raise ConfigError("motion_hint and temporal_context need transform=patch")
+            if motion_hint or temporal_context or spatial_prediction:
+                raise ConfigError("motion_hint, temporal_context and spatial_prediction need transform=patch")
             make = partial(conv_branch, **common)
             self.intra = make(3, 3, latent=latent)
             self.motion = make(6, 3, latent=motion_latent)
@@ -109,13 +113,17 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             self.multiple, self.offset = 128, 0.0
         elif transform == "patch":
             self._build_patch(
-                partial(patch_branch, **common, beta=beta, hyper=hyper), latent, motion_latent, gain_slope
+                partial(patch_branch, **common, beta=beta, hyper=hyper),
+                latent,
+                motion_latent,
+                gain_slope,
+                spatial_prediction,
             )
             self.multiple, self.offset = 32, 0.5  # the block transform's lowest coefficients are centred on grey
         else:
             raise ConfigError(f"transform={transform} is not known; give conv or patch")
 
-    def _build_patch(self, make, latent: int, motion_latent: int, slope: float) -> None:
+    def _build_patch(self, make, latent: int, motion_latent: int, slope: float, spatial_prediction: bool) -> None:
         chroma = latent // 8
         basis = patch.image_basis(latent, chroma)
         # The step that H.264 encoders use at this trade-off: lambda = 0.134 step^2, and lambda = 3 beta here.
@@ -128,6 +136,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             gain=1.25 * gain,  # a better first frame serves the whole group of pictures
             deviation=patch.image_deviation(latent, chroma, 3.0),
             dead_zone=DeadZone(1 / 3),
+            neighbours=(0, latent - 2 * chroma, latent - chroma) if spatial_prediction else (),
         )
         self.residual = make(
             3,
@@ -152,6 +161,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             dead_zone=DeadZone(0.25),
             symbol_context=self.temporal_context * motion_latent,
             latent_context=self.temporal_context,
+            neighbours=(0, 1) if spatial_prediction else (),
         )
 
     # -- one frame, the same code for training, encoding and decoding ------------------------------------------------
@@ -314,7 +324,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
 
     def _condition(self, beta: float, q: Tensor | None, device: torch.device) -> Condition:
         e = self.embed(torch.tensor([beta], dtype=torch.float64), 1, torch.device("cpu"))  # the same bits everywhere
-        return self._steered(e if e is None else e.to(device), q if self.roi else None)
+        return self._steered(e if e is None else e.to(device, non_blocking=True), q if self.roi else None)
 
     def _steered(self, e: Tensor | None, q: Tensor | None) -> Condition:
         told = self.step_map and q is not None

@@ -71,7 +71,7 @@ def test_no_symbol_is_skipped_where_too_many_would_be_lost():
 @pytest.mark.parametrize("surprises", [0, 40])
 def test_skipped_symbols_are_zero_cost_nothing_and_surprises_are_coded(surprises):
     """A latent that the model is sure about: all levels far below the tables."""
-    prior = make("patch").intra.prior
+    prior = make("patch", spatial_prediction=False).intra.prior
     prior.scale_head[-1].weight.zero_()
     prior.scale_head[-1].bias.fill_(-6.0)
     prior.update()
@@ -85,5 +85,25 @@ def test_skipped_symbols_are_zero_cost_nothing_and_surprises_are_coded(surprises
     data = writer.finish()
     assert symbols.count_nonzero() == (surprises + 1 if surprises else 0)
     reader = Reader(data)
+    assert torch.equal(prior.decompress(SHAPE, None, None, None, reader)[0], y_hat)
+    reader.finish()
+
+
+@torch.inference_mode()
+def test_latents_that_their_neighbours_tell_are_never_skipped():
+    """Else each that is left out would change all behind it."""
+    prior = make("patch").intra.prior
+    prior.scale_head[-1].weight.zero_()
+    prior.scale_head[-1].bias.fill_(-6.0)
+    prior.update()
+    mean = prior._predicted(torch.zeros(1, prior.hyper, *SHAPE), None, None)
+    y = mean.expand(1, -1, 8, 12).clone()
+    for k in prior.neighbours:
+        y[:, k, 3:, 5:] += 3
+    writer = Writer()
+    y_hat, coded = prior.compress(y, None, None, None, writer)
+    assert prior.neighbours == (0, 24, 28) and (y_hat - y).abs().max() < 1
+    assert coded.count_nonzero() == 3  # where it rises; blocks behind the edge are told by those before
+    reader = Reader(writer.finish())
     assert torch.equal(prior.decompress(SHAPE, None, None, None, reader)[0], y_hat)
     reader.finish()

@@ -16,6 +16,7 @@ SMALL = {
         "hyper": 8,
         "motion_hint": True,
         "temporal_context": True,
+        "spatial_prediction": True,
     },
 }
 

@@ -93,8 +93,8 @@ def bits_line(key: bool, pixels: int) -> Line:
     """log bits of a frame of ``pixels`` pixels."""
     size = math.log(pixels)
     if key:
-        return Line(size - 0.75, 0.46, 0.0, 1.4, spread=(0.7, 0.08, 0.0, 0.2), drift=0.1, noise=0.03)
-    return Line(size - 1.85, 0.54, 0.15, 1.15, spread=(0.9, 0.08, 0.1, 0.2), drift=0.08, noise=0.1)
+        return Line(size - 0.83, 0.49, 0.0, 1.4, spread=(0.7, 0.08, 0.0, 0.2), drift=0.1, noise=0.03)
+    return Line(size - 2.0, 0.66, 0.3, 1.15, spread=(0.9, 0.08, 0.1, 0.2), drift=0.08, noise=0.1)
 
 
 def correction_line(key: bool, first: Line) -> Line:
