@@ -16,11 +16,16 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38}
 KEYS |= {"ArrowRight": 39, "ArrowDown": 40}
 CTRL, SHIFT = 2, 8
+_LEFT = "target navigated", "context was destroyed", "Cannot find context"
 
 
 def find_browser() -> str | None:
     """The first of the usual programs that is installed, or the one that ``$PVC_BROWSER`` names."""
     return os.environ.get("PVC_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Left(AssertionError):
+    """The page was left while it was asked something."""
 
 
 class Page:
@@ -50,6 +55,8 @@ class Page:
             if answer.get("method") == "Log.entryAdded" and answer["params"]["entry"]["source"] == "security":
                 self.errors.append(answer["params"]["entry"]["text"])
             if answer.get("id") == self._number:
+                if any(words in answer.get("error", {}).get("message", "") for words in _LEFT):
+                    raise Left(answer["error"]["message"])
                 assert "error" not in answer, answer
                 return answer["result"]
 
@@ -88,9 +95,15 @@ class Page:
     def until(self, expression: str, seconds: float = 60, each: Callable[[], None] = lambda: None) -> None:
         """Wait until an expression is true; ``each`` is done before every look."""
         deadline = time.monotonic() + seconds
-        while each() or not self.value(expression):
+        while each() or not self._now(expression):
             assert time.monotonic() < deadline, f"never true: {expression}"
             time.sleep(0.02)
+
+    def _now(self, expression: str) -> Any:
+        try:
+            return self.value(expression)
+        except Left:  # a new page is coming: it is asked next time
+            return None
 
     def mouse(self, kind: str, x: float, y: float, **rest: Any) -> None:
         """A mouse event at a place of the window: ``mouseMoved``, ``mousePressed`` or ``mouseReleased``."""

@@ -46,10 +46,12 @@ class Worker:
         return end
 
     def _run(self, work: Work, unwanted: Callable[[], bool], tell: Callable[[float], None]) -> dict[str, Any]:
-        if not self._process.is_alive():
-            self._start()
         try:
             self._pipe.send(work)
+        except OSError:  # it died while it had nothing to do
+            self._start()
+            self._pipe.send(work)
+        try:
             while not unwanted():
                 if self._pipe.poll(_TICK):
                     kind, value = self._pipe.recv()

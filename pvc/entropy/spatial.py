@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LIMIT = 2**14 - 16
-"""Largest magnitude of a symbol, so that differences fit into what the coder can hold."""
+LIMIT = 16320
+"""Largest magnitude of a symbol: a multiple of each factor of a step map, whose differences the coder can hold."""
 
 
 def predict(symbols: Tensor, factor: Tensor | int) -> Tensor:
-    """What their neighbours tell of ``symbols`` [N, C, h, w]: multiples of ``factor`` ([N, 1, h, w] or 1), as they are.
+    """What their neighbours tell of ``symbols`` [N, C, h, w], multiples of ``factor`` ([N, 1, h, w] or 1) as they are.
 
     Gradients pass as if nothing were rounded.
     """

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,9 +22,9 @@ from pvc.models.rdoq import LAGRANGE, Aim, Search
 class Past:
     """What the decoder has of the frame before.
 
-    ``reference`` [N, 3, H, W], its reconstruction in [0, 1]; ``symbols`` of its latents by branch (``intra``, or
-    ``motion`` and ``residual``), each [N, M, H/16, W/16], and its step map (``map``), if it has one; ``motion`` its
-    decoded motion latent, None after an I-frame.
+    ``reference`` [N, 3, H, W], its reconstruction in [0, 1]; ``symbols``, what was coded of its latents, by branch
+    (``intra``, or ``motion`` and ``residual``), each [N, M, H/16, W/16], and its step map (``map``), if it has one;
+    ``motion`` its decoded motion latent, None after an I-frame.
     """
 
     reference: Tensor
@@ -76,19 +77,19 @@ class FrameCoding:
         Returns:
             The stream, and what the decoder has of this frame.
         """
-        writer = Writer()
+        writer, transforms = Writer(), partial(computing, x.device, precision)
 
         def write(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None, aim: Aim | None):
             choose = None
             if rdoq and aim is not None and self.searchable:
-                choose = Search(branch, condition, aim, 3 * beta * LAGRANGE[name], rdoq, computing(x.device, precision))
+                choose = Search(branch, condition, aim, 3 * beta * LAGRANGE[name], rdoq, transforms)
             with torch.autocast(x.device.type, enabled=False):
                 return branch.prior.compress(y, condition.coarse, condition.e, context, writer, choose)
 
         condition = self._condition(beta, q if q is not None or not self.roi else torch.ones_like(x[:, :1]), x.device)
         if condition.coarse is not None:
             step_map.put(condition.coarse, None if past is None else past.symbols["map"], writer)
-        with computing(x.device, precision):
+        with transforms():
             if past is None:
                 past = self.code_intra(x, condition, write)[1]
             else:
@@ -119,7 +120,7 @@ class FrameCoding:
         """First half of :meth:`decode_frame`: symbols, which need no picture, so they can be read ahead.
 
         Args:
-            before: symbols of the frame before by branch; None for an I-frame.
+            before: what was coded of the frame before by branch; None for an I-frame.
 
         Raises:
             BitstreamError: ``data`` is damaged, or belongs to another frame or model.

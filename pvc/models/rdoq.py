@@ -50,7 +50,8 @@ class Aim:
 class Search:
     """What an entropy model asks before it writes (:data:`pvc.entropy.conditional.Choose`).
 
-    ``lagrange`` is what a bit may cost in squared error; ``transforms`` the context that the encoder's run in.
+    ``lagrange`` is what a bit may cost in squared error; ``transforms`` makes the context that the encoder's run in.
+    Latents that their neighbours tell stay as they are.
     """
 
     branch: Branch
@@ -58,11 +59,11 @@ class Search:
     aim: Aim
     lagrange: float
     rounds: int
-    transforms: AbstractContextManager
+    transforms: Callable[[], AbstractContextManager]
 
     def __call__(self, symbols: Tensor, mean: Tensor, step: Tensor | int, level: Tensor) -> Tensor:
         """Better symbols; those that the coder skips stay zero."""
-        with self.transforms:
+        with self.transforms():
             error = self.aim.target - self.aim.decode(symbols * step + mean)
         q, e = self.condition.q, self.condition.e
         weight = None if q is None else distortion_weight(q)

@@ -48,7 +48,8 @@ class Coded:
 THROUGH = ("none", "inter", "all")
 
 # How a latent passes from encoder to decoder:
-# (branch name, branch, latent or None, condition, context or None, what it is for or None) -> decoded latent, symbols.
+# (branch name, branch, latent or None, condition, context or None, what it is for or None)
+# -> decoded latent, what was coded of it.
 Channel = Callable[[str, Branch, Tensor | None, Condition, Context | None, Aim | None], tuple[Tensor, Tensor]]
 
 
@@ -225,7 +226,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         return Context(past.symbols["motion"].detach(), past.motion * self.motion.gain(condition.e))
 
     def _residual_context(self, before: Mapping[str, Tensor], motion_symbols: Tensor) -> Context:
-        """What was coded in the frame before, an I-frame or a P-frame, and how far this motion is from its mean."""
+        """What was coded in the frame before, an I-frame or a P-frame, and of this one's motion."""
         symbols = [before.get(k) for k in ("intra", "residual")]
         zeros = torch.zeros_like(next(s for s in symbols if s is not None))
         parts = [zeros if s is None else s for s in symbols]

@@ -34,7 +34,7 @@ def ending(trainer: Trainer, checkpoints: Path, signals: Signals) -> Iterator[No
     """
     signals.at_once = lambda: _kill(trainer)
     if any(argument.startswith("hydra.job.name=train_ddp_process_") for argument in sys.argv):  # Lightning started it
-        threading.Thread(target=_end_with, args=(int(os.environ[_FIRST]),), daemon=True).start()
+        threading.Thread(target=_end_with, args=(int(os.environ.get(_FIRST, os.getppid())),), daemon=True).start()
     else:
         os.environ[_FIRST] = str(os.getpid())
     try:

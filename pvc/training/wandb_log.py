@@ -39,7 +39,7 @@ class RunWandb(WandbLogger):
         import wandb
 
         # Without a server there is W&B's own process alone to wait for, which takes what it takes on a busy machine.
-        begin = {} if offline else {"init_timeout": wait}
+        begin = {} if offline or os.environ.get("WANDB_MODE") == "offline" else {"init_timeout": wait}
         self._wandb_init["settings"] = wandb.Settings(**begin, finish_timeout=wait)
         self._gone = False
 

@@ -21,8 +21,9 @@ def as_urgent_as_before() -> Iterator[None]:
         yield
     finally:
         for thread in {0, *(_threads() - before)}:
-            with suppress(ProcessLookupError):  # it has ended
-                os.sched_setscheduler(thread, policy, priority)
+            with suppress(ProcessLookupError, PermissionError):  # it has ended; nobody may, so nobody did
+                if os.sched_getscheduler(thread) != policy:
+                    os.sched_setscheduler(thread, policy, priority)
 
 
 def _threads() -> set[int]:

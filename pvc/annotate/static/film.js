@@ -27,18 +27,22 @@ export class Film {
     const { video } = this;
     const tick = (_now, { mediaTime }) => {
       if (this.closed) return;
-      this.take();
-      const seconds = this.picture ? this.picture.timestamp / 1e6 : mediaTime;
-      this.appeared(Math.round(seconds * this.fps));
       video.requestVideoFrameCallback(tick);
+      this.take();
+      const own = this.picture?.timestamp ?? 0; // in microseconds; Firefox gives whole seconds
+      this.appeared(Math.round((own >= 1000 ? own / 1e6 : mediaTime) * this.fps));
     };
     video.requestVideoFrameCallback(tick);
   }
 
   // Keep the picture itself: a busy browser may show the next one before this one is drawn.
   take() {
+    let picture = null;
+    try {
+      picture = globalThis.VideoFrame ? new VideoFrame(this.video) : null;
+    } catch { /* a seek has begun: the video itself is drawn */ }
     this.picture?.close();
-    this.picture = globalThis.VideoFrame ? new VideoFrame(this.video) : null;
+    this.picture = picture;
   }
 
   appeared(frame) {
@@ -64,7 +68,7 @@ export class Film {
       this.video.currentTime = (frame + 0.5) / this.fps; // the middle: no rounding leads to a neighbour
       await Promise.race([there, seeked.then(() => pause(400))]);
       // In a window that is not visible frames do not appear; then what was asked for is taken to be there.
-      if (document.hidden) {
+      if (document.hidden && !this.closed) {
         this.take();
         this.appeared(frame);
       }
@@ -85,6 +89,7 @@ export class Film {
     this.closed = true;
     this.video.pause();
     this.picture?.close();
+    this.picture = null;
     this.video.removeAttribute('src');
     this.video.remove();
     URL.revokeObjectURL(this.url);
