@@ -238,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     precisions = "of --model: bfloat16 is faster where the processor has it (float32)"
     sub.add_argument("--precision", choices=("float32", "bfloat16"), help=precisions)
-    rdoq_help = "rounds in which a block-transform --model looks for better symbols (3; 0 is fastest)"
+    rdoq_help = "rounds in which a block-transform --model looks for better symbols and motion (3; 0: neither)"
     sub.add_argument("--rdoq", type=int, metavar="N", help=rdoq_help)
     _add_raw(sub)
 

@@ -27,6 +27,7 @@ from pvc.entropy.reader import Concealment, StreamReader
 from pvc.entropy.writer import StreamWriter
 from pvc.errors import BitstreamError, CheckpointError, ConfigError
 from pvc.importance import u_from_alpha
+from pvc.models import motion_search
 from pvc.models.checkpoint import fingerprint, load_model
 from pvc.models.rdoq import ROUNDS
 from pvc.models.ssf import ScaleSpaceFlow
@@ -44,7 +45,8 @@ class NeuralCodec(ClipCoding):
         checkpoints: files written by ``pvc train``.
         device: where the model runs. gop: frames from one I-frame to the next, >= 1.
         precision: of the encoder's transforms, ``float32`` or ``bfloat16``; streams tell the decoder.
-        rdoq: rounds of the encoder's search for better symbols (:mod:`pvc.models.rdoq`), 0 to 100.
+        rdoq: rounds of the encoder's search for better symbols (:mod:`pvc.models.rdoq`), 0 to 100; 0 leaves out its
+            search for motion (:mod:`pvc.models.motion_search`), too.
 
     ``betas`` are the rates of single-rate checkpoints, None for a multi-rate model, which takes any beta.
     """
@@ -78,6 +80,8 @@ class NeuralCodec(ClipCoding):
             self.meta["precision"] = precision
         if models[0].searchable:
             self.meta["rdoq"] = rdoq
+        if models[0].motion_searchable:
+            self.meta["motion_rounds"] = motion_search.ROUNDS if rdoq else 0
         self._paths = paths
 
     def __reduce__(self) -> tuple:

@@ -27,7 +27,7 @@ SHIFTS = tuple(round(math.log(f) / LOG_STEP) for f in FACTORS)
 # Largest magnitude of a symbol: what an escape can hold.
 SYMBOL_LIMIT = 2**15 - 1
 
-# Symbols, mean, step ([1, 1, h, w] or 1) and level of the table, else each [1, M, h, w] -> symbols to write instead.
+# Symbols, mean, step ([N, 1, h, w] or 1) and level of the table, else each [N, M, h, w] -> symbols to write instead.
 Choose = Callable[[Tensor, Tensor, Tensor | int, Tensor], Tensor]
 
 
@@ -80,16 +80,23 @@ class Conditional(nn.Module):
         edge = torch.ceil(-self.conditional._standardized_quantile(self.conditional.tail_mass / 2) * std)
         return torch.where(magnitude <= edge, 2.0**-16, 2.0**-20 / magnitude.clamp(min=1))
 
-    def estimate(self, y: Tensor, mean: Tensor, level: Tensor, coarse: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def estimate(
+        self, y: Tensor, mean: Tensor, level: Tensor, coarse: Tensor | None, choose: Choose | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """``y`` - mean as it is decoded, as the rate sees it, and its likelihood, each [N, M, h, w].
 
         ``coarse`` [N, 1, h, w] is the step map (:mod:`pvc.entropy.step_map`), None for step 1 everywhere; ``level`` is
         that of step 1. In training without a dead zone the rate sees uniform noise instead of rounding. In evaluation
         symbols that the coder skips are zero and cost nothing.
+
+        ``choose`` may change the symbols; no gradient passes those that it changed.
         """
         step, level = self._coarser(level, coarse)
         std, v = self._level_to_scale(level), (y - mean) / step
         symbols = self._quantise(v)
+        if choose is not None:
+            chosen = choose(symbols.detach(), mean.detach(), step, level.detach().round().clamp(max=SCALE_LEVELS - 1))
+            symbols = torch.where(chosen == symbols, symbols, chosen)
         skip = None
         if self.log_scale and not self.training:
             skip, _ = skipped(level, symbols)
@@ -123,7 +130,7 @@ class Conditional(nn.Module):
 
     def bits(self, magnitudes: int) -> Tensor:
         """What the coder spends on a symbol [levels, magnitudes], from the table of each level."""
-        scales = self.conditional.scale_table
+        scales = table(tuple(SCALE_TABLE), self.conditional.scale_bound)
         magnitude = torch.arange(magnitudes, device=scales.device, dtype=scales.dtype).expand(len(scales), -1)
         std = scales[:, None].expand_as(magnitude)
         return -torch.log2(self.conditional._likelihood(magnitude, std).maximum(self._rarest(magnitude, std)))

@@ -117,12 +117,17 @@ class Hyperprior(Conditional):
         return self.scale_head(out, e)
 
     def forward(
-        self, y: Tensor, coarse: Tensor | None = None, e: Tensor | None = None, context: Context | None = None
+        self,
+        y: Tensor,
+        coarse: Tensor | None = None,
+        e: Tensor | None = None,
+        context: Context | None = None,
+        choose: Choose | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Quantised latent and what is coded of it [N, M, h, w] (gradient straight through), and estimated bits [N].
 
         ``coarse`` [N, 1, h, w] is the step map, if the decoder is told one. Symbols are in units of step 1, so they are
-        multiples of the block's step.
+        multiples of the block's step. ``choose`` may change them (:meth:`Conditional.estimate`).
 
         In training, z's bits are those of uniform noise instead of rounding, and so are y's without a dead zone; in
         evaluation they are those of the symbols, and symbols that the coder skips are zero and cost nothing.
@@ -132,7 +137,7 @@ class Hyperprior(Conditional):
         medians = self._medians()
         z_hat = quantize_ste(z - medians) + medians
         mean, level = self._mean(z_hat, e, context), self._level(z_hat, e, context)
-        symbols, coded, likelihood = self.estimate(y, mean, level, coarse)
+        symbols, coded, likelihood = self.estimate(y, mean, level, coarse, choose)
         bits = -(torch.log2(likelihood).flatten(1).sum(1) + torch.log2(z_likelihood).flatten(1).sum(1))
         return symbols + mean, coded, bits
 

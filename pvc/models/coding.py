@@ -14,6 +14,7 @@ from pvc.entropy.hyperprior import Context
 from pvc.float32 import full_float32
 from pvc.models.branch import Branch, Condition
 from pvc.models.motion import estimate_flow
+from pvc.models.motion_search import MotionAim, MotionSearch
 from pvc.models.patch import PatchDecoder
 from pvc.models.rdoq import LAGRANGE, Aim, Search
 
@@ -49,6 +50,12 @@ class FrameCoding:
         """Whether an encoder can look for better symbols (:mod:`pvc.models.rdoq`): pictures are made of blocks."""
         return isinstance(self.intra.decoder, PatchDecoder)
 
+    @property
+    def motion_searchable(self) -> bool:
+        """Whether an encoder can look for better motion (:mod:`pvc.models.motion_search`): blocks have a mean motion,
+        and neighbours tell it."""
+        return self.motion.prior.neighbours == (0, 1)
+
     def hyper_shape(self, height: int, width: int) -> tuple[int, int]:
         """Size of z for a frame of height x width."""
         return -(-height // self.multiple), -(-width // self.multiple)
@@ -71,18 +78,20 @@ class FrameCoding:
             past: what the decoder has of the previous frame; None makes an I-frame.
             previous: the previous source frame, for the motion hint.
             precision: of the transforms; another than the decoder's gives other pictures, but never other symbols.
-            rdoq: rounds of rate-distortion optimised quantisation (:mod:`pvc.models.rdoq`), >= 0; without effect on
-                models that are not ``searchable``.
+            rdoq: rounds of rate-distortion optimised quantisation (:mod:`pvc.models.rdoq`), >= 0, without effect on
+                models that are not ``searchable``; where not 0, motion is searched too, in ``motion_searchable`` ones.
 
         Returns:
             The stream, and what the decoder has of this frame.
         """
         writer, transforms = Writer(), partial(computing, x.device, precision)
 
-        def write(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None, aim: Aim | None):
+        def write(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None, aim):
             choose = None
-            if rdoq and aim is not None and self.searchable:
+            if rdoq and isinstance(aim, Aim) and self.searchable:
                 choose = Search(branch, condition, aim, 3 * beta * LAGRANGE[name], rdoq, transforms)
+            elif rdoq and isinstance(aim, MotionAim) and self.motion_searchable:
+                choose = MotionSearch(branch, condition, aim, torch.tensor([3 * beta]), transforms)
             with torch.autocast(x.device.type, enabled=False):
                 return branch.prior.compress(y, condition.coarse, condition.e, context, writer, choose)
 

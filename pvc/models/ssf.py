@@ -9,6 +9,7 @@ references are clamped to [0, 1], and the entropy coder's tables are chosen exac
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +25,7 @@ from pvc.models import patch
 from pvc.models.branch import Branch, Condition, conv_branch, patch_branch
 from pvc.models.coding import FrameCoding, Past
 from pvc.models.motion import motion_hints
+from pvc.models.motion_search import MotionAim, MotionSearch
 from pvc.models.padding import pad_to_multiple
 from pvc.models.rdoq import Aim
 from pvc.models.warp import scale_space, warp
@@ -48,9 +50,11 @@ class Coded:
 THROUGH = ("none", "inter", "all")
 
 # How a latent passes from encoder to decoder:
-# (branch name, branch, latent or None, condition, context or None, what it is for or None)
+# (branch name, branch, latent or None, condition, context or None, what it is for, Aim or MotionAim, or None)
 # -> decoded latent, what was coded of it.
-Channel = Callable[[str, Branch, Tensor | None, Condition, Context | None, Aim | None], tuple[Tensor, Tensor]]
+Channel = Callable[
+    [str, Branch, Tensor | None, Condition, Context | None, Aim | MotionAim | None], tuple[Tensor, Tensor]
+]
 
 
 class ScaleSpaceFlow(FrameCoding, nn.Module):
@@ -173,7 +177,8 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             flow, scale = motion.float().split((2, 1), dim=1)
             levels = self.levels
             if scale.device.type == "cpu" and not torch.is_grad_enabled():  # no pixel looks at higher ones
-                levels = min(levels, max(0, math.ceil(scale.max().item())))
+                highest = scale.max().item()
+                levels = min(levels, max(0, math.ceil(highest))) if math.isfinite(highest) else levels
             return warp(scale_space(reference.float(), levels, self.sigma0), flow, scale), flow
 
     def code_intra(self, x: Tensor | None, condition: Condition, channel: Channel) -> tuple[Tensor, Past]:
@@ -199,7 +204,12 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             inputs = (x, reference) if hint is None else (x, reference, hint)
             y = self.motion.encode(torch.cat(inputs, dim=1), condition)
         context = self._motion_context(past, condition) if self.temporal_context else None
-        motion_hat, motion_symbols = channel("motion", self.motion, y, condition, context, None)
+
+        def move(y_hat: Tensor) -> Tensor:
+            return self.motion.decoder(self.motion.scale_back(y_hat, condition), condition.e)
+
+        aim = None if x is None else MotionAim(x, reference, move, self.predict, past.motion)
+        motion_hat, motion_symbols = channel("motion", self.motion, y, condition, context, aim)
         motion_hat = self.motion.scale_back(motion_hat, condition)
         prediction, flow = self.predict(reference, self.motion.decoder(motion_hat, condition.e))
         y = None if x is None else self.residual.encode(x - prediction, condition)
@@ -243,6 +253,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         *,
         lead: int = 0,
         through: str = "inter",
+        motion_search: bool = False,
     ) -> Coded:
         """Code clips, the first frame as I-frame and the others as P-frames.
 
@@ -255,14 +266,21 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
                 the others lie later in their group of pictures.
             through: references through which the gradient of a frame reaches those before it: ``none``, ``inter``
                 (P-frames, as in SSF), or ``all``, the I-frame too.
+            motion_search: code the motion that an encoder finds (:mod:`pvc.models.motion_search`); a GPU is waited for.
         """
+        if motion_search and not self.motion_searchable:
+            raise ConfigError("motion_search needs a model with spatial_prediction; give motion_search=false")
         n, t, _, h, w = frames.shape
         frames = self.pad(frames)
         parts: dict[str, list[Tensor]] = {k: [] for k in ("intra", "motion", "residual")}
 
-        def estimate(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None, _):
+        def estimate(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None, aim):
+            choose = None
+            if motion_search and isinstance(aim, MotionAim):
+                rate = torch.tensor([self.beta]) if beta is None else beta.cpu()
+                choose = MotionSearch(branch, condition, aim, 3 * rate.expand(n), nullcontext)
             with torch.autocast(y.device.type, enabled=False):
-                y_hat, symbols, bits = branch.prior(y.float(), condition.coarse, condition.e, context)
+                y_hat, symbols, bits = branch.prior(y.float(), condition.coarse, condition.e, context, choose)
             parts[name].append(bits)
             return y_hat, symbols
 

@@ -37,6 +37,7 @@ class CodecModule(LightningModule):
         lead: P-frames, at most, between the I-frame and the others of a sample that are coded without gradient and
             without counting; how many is drawn for each step, so that the others lie anywhere in a group of pictures.
         through: references through which the gradient passes, see :meth:`ScaleSpaceFlow.forward`.
+        motion_search: code the motion that an encoder finds, see :meth:`ScaleSpaceFlow.forward`.
         val_points: (beta, alpha) pairs at which validation clips are coded.
         max_skipped: non-finite steps in a row after which training stops.
         compile: how the model is compiled for training, see :mod:`pvc.training.speed`.
@@ -55,6 +56,7 @@ class CodecModule(LightningModule):
         whole_share: float = 0.0,
         lead: int = 0,
         through: str = "inter",
+        motion_search: bool = False,
         val_points: Sequence[tuple[float, float]] = (),
         max_skipped: int = 20,
         compile: bool | str = False,
@@ -72,7 +74,11 @@ class CodecModule(LightningModule):
             raise ConfigError(
                 f"training.lead={lead}, training.through={through}: give 0 or more, and one of {', '.join(THROUGH)}"
             )
-        self.lead, self.through = lead, through
+        if motion_search and not model.motion_searchable:
+            raise ConfigError(
+                "training.motion_search needs a model with spatial_prediction; give training.motion_search=false"
+            )
+        self.lead, self.through, self.motion_search = lead, through, motion_search
         self.val_points = [(float(b), float(a)) for b, a in val_points]
         self.guard, self.seed, self.means = StepGuard(max_skipped), seed, Means()
 
@@ -124,7 +130,8 @@ class CodecModule(LightningModule):
         lead, end = self._lead(frames.shape[1])
         frames, q, hints = frames[:, :end], q if q is None else q[:, :end], batch.get("hints")
         hints = None if hints is None else hints[:, : end - 1]
-        coded = (self._code or self.model)(frames, beta, q, hints, lead=lead, through=self.through)
+        how = {"lead": lead, "through": self.through, "motion_search": self.motion_search}
+        coded = (self._code or self.model)(frames, beta, q, hints, **how)
         if lead:
             frames, q = (v if v is None else torch.cat((v[:, :1], v[:, lead + 1 :]), 1) for v in (frames, q))
         parts = self.loss(frames, coded.x_hat.float(), coded.bits, beta, q)
@@ -188,7 +195,7 @@ class CodecModule(LightningModule):
                 continue
             q = None if alpha == 1 else weighted_mask((mask >= 0.5).float(), u_from_alpha(alpha))
             rate = torch.full((1,), beta, device=self.device) if self.model.multirate else None
-            coded = self.model(frames, rate, q)
+            coded = self.model(frames, rate, q, motion_search=self.motion_search)
             label = f"val/beta={beta:g}/alpha={alpha:g}"
             decoded = (coded.x_hat[0].float().clamp(0, 1) * 255).round().byte()
             values = Psnr()(batch["frames"][0].cpu(), decoded.cpu(), mask[0].cpu()).values

@@ -1,0 +1,234 @@
+"""An encoder's search for better motion lowers what it says it lowers, and the decoder need not know."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pvc.data.synthetic import Synthetic
+from pvc.entropy import spatial
+from pvc.errors import ConfigError
+from pvc.importance import weighted_mask
+from pvc.models import motion_loop, motion_search
+from pvc.models.checkpoint import load_model
+from pvc.models.motion import motion_hints
+from pvc.models.patch import flow_decoder_basis
+from pvc.models.rows import BlockSynthesis
+from pvc.models.ssf import ScaleSpaceFlow
+from pvc.models.warp import warp
+from pvc.paths import find_checkpoints
+from tests.models.conftest import make
+
+LINES, COLUMNS, UNIT = 4, 6, 0.5
+SIZE = 16 * LINES, 16 * COLUMNS
+
+
+class Problem:
+    """A picture whose content moves by (3, -2) pixels on the left and (-2, 1) on the right, and an encoder's start."""
+
+    def __init__(self, seed=0, factor=1):
+        generator = torch.Generator().manual_seed(seed)
+        texture = F.interpolate(torch.rand(1, 1, 14, 20, generator=generator), SIZE, mode="bicubic")
+        self.reference = texture.contiguous()
+        self.true = torch.zeros(1, 2, LINES, COLUMNS, dtype=torch.int32)
+        self.true[:, 0, :, :3], self.true[:, 1, :, :3] = 6, -4
+        self.true[:, 0, :, 3:], self.true[:, 1, :, 3:] = -4, 2
+        self.functions = BlockSynthesis(2, 2, 32, 16).requires_grad_(False)
+        self.functions.weight.copy_(UNIT * flow_decoder_basis()[:, :2])
+        self.target = self.moved(self.true)
+        self.weight = torch.ones_like(self.target)
+        self.rows = torch.zeros(2, LINES, COLUMNS, dtype=torch.int32)
+        self.prices = 0.002 * (1 + 2 * torch.arange(64.0).add(1).log2())[None]
+        self.factor = torch.full((LINES, COLUMNS), factor, dtype=torch.int32)
+        noise = torch.randint(-1, 2, self.true.shape, generator=generator, dtype=torch.int32)
+        self.start = (self.true + noise) // factor * factor
+
+    def flow(self, symbols):
+        """[1, 2, H, W]; the border's own motion repeats, as in the decoder."""
+        return self.functions(symbols.float())
+
+    def moved(self, symbols):
+        flow = self.flow(symbols)
+        return warp([self.reference], flow, torch.zeros_like(flow[:, :1]))
+
+    def total(self, symbols):
+        """Weighted squared error, and what the bits cost."""
+        error = (self.target - self.moved(symbols)).square() * self.weight
+        coded = spatial.differences(symbols.float(), (0, 1), self.factor.float()) / self.factor
+        return (error.sum() + self.prices[0][coded.abs().long()].sum()).item()
+
+    def search(self, start=None, rounds=1, others=(), parts=((0, LINES),), anew=False):
+        symbols = (self.start if start is None else start)[0].clone().numpy()
+        flow = self.flow(torch.from_numpy(symbols)[None])[0].contiguous().numpy()
+        changed = np.zeros_like(self.factor.numpy())
+        for number, (first, last) in itertools.product(range(1, rounds + 1), parts):
+            if anew:
+                changed[:] = number
+            motion_loop.refine(
+                *(x[0, 0].numpy() for x in (self.target, self.reference, self.weight)),
+                flow,
+                motion_search.with_borders(self.functions.weight[None])[0].numpy(),
+                symbols,
+                np.stack([np.zeros_like(symbols), *others]),
+                self.factor.numpy(),
+                self.rows.numpy(),
+                self.prices.numpy(),
+                changed,
+                number,
+                first,
+                last,
+            )
+        assert np.abs(flow - self.flow(torch.from_numpy(symbols)[None])[0].numpy()).max() < 1e-4
+        return torch.from_numpy(symbols)[None]
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_every_round_lowers_the_total(factor):
+    problem = Problem(factor=factor)
+    totals = [problem.total(problem.search(rounds=n)) for n in range(4)]
+    assert all(b <= a * 1.0001 for a, b in itertools.pairwise(totals)), totals
+    assert totals[2] < 0.5 * totals[0]
+    assert not (problem.search(rounds=2) % factor).any()
+
+
+def test_a_block_takes_the_motion_of_one_beside_it_that_predicts_better():
+    problem = Problem()
+    start = problem.true.clone()
+    start[:, :, 2, 1] = 40  # far from the truth
+    found = problem.search(start, rounds=2)
+    assert (found - problem.true)[:, :, 2, 1].abs().max() <= 2 and problem.total(found) < 0.1 * problem.total(start)
+
+
+def test_motion_that_others_tell_is_tried():
+    problem = Problem()
+    nowhere = torch.zeros_like(problem.true)
+    found = problem.search(nowhere, others=[problem.true[0].numpy()])
+    assert problem.total(found) < 0.4 * problem.total(problem.search(nowhere))
+
+
+@pytest.mark.parametrize("blind", ["target", "weight"])
+def test_where_nothing_is_to_be_seen_or_nothing_counts_motion_costs_least(blind):
+    problem = Problem()
+    if blind == "target":
+        problem.target, problem.reference = torch.full_like(problem.target, 0.5), torch.full_like(problem.target, 0.5)
+    else:
+        problem.weight *= 0
+    even = torch.full_like(problem.true, 3)
+    start = even.clone()
+    start[:, 0, 1, 1], start[:, 1, 2, 4] = 5, -2
+    assert torch.equal(problem.search(start), even)
+
+
+def test_what_is_found_does_not_hang_on_how_rows_are_shared_out():
+    """Rows two apart know nothing of each other."""
+    problem = Problem()
+    together, reverse = problem.search(parts=((0, 1), (2, 4), (1, 2))), problem.search(parts=((2, 4), (0, 1), (1, 2)))
+    assert torch.equal(together, reverse)
+
+
+def test_blocks_that_are_left_out_would_not_have_changed():
+    problem = Problem()
+    for rounds in range(1, 6):
+        assert torch.equal(problem.search(rounds=rounds), problem.search(rounds=rounds, anew=True))
+
+
+def test_rows_are_shared_out_once():
+    for height in range(1, 40):
+        strips, borders = motion_search._strips(height)
+        assert sorted(row for part in strips + borders for row in range(*part)) == list(range(height))
+        assert all(b[0] - a[1] == 1 for a, b in itertools.pairwise(strips))
+
+
+@pytest.fixture(scope="module")
+def released():
+    return load_model(find_checkpoints("mr-md-ssf-tiny")[0])
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Frames [3, 3, H, W] and mask [3, 1, H, W] of 18 rows of blocks."""
+    (sequence,) = Synthetic(names=["garage"], size=(288, 96)).eval()
+    return sequence.read(0, 3).float() / 255, sequence.read_mask(0, 3).float()
+
+
+def coded(model, frames, maps, beta):
+    """Streams and what the decoder has after each."""
+    past = previous = None
+    out = []
+    for frame, q in zip(model.pad(frames), model.pad(maps)):
+        data, past = model.encode_frame(frame[None], beta, q[None], past, previous, rdoq=1)
+        previous = frame[None]
+        out.append((data, past))
+    return out
+
+
+@pytest.mark.parametrize("u_alpha", [1.0, 0.2])
+def test_a_clip_takes_fewer_bits_for_a_like_picture(released, scene, monkeypatch, u_alpha):
+    frames, maps = scene[0], weighted_mask(scene[1], u_alpha)
+
+    def cost(out):
+        error = torch.cat([past.reference for _, past in out]) - released.pad(frames)
+        return (error.square().sum() + 3 * 1.6e-3 * 8 * sum(len(data) for data, _ in out)).item()
+
+    searched = coded(released, frames, maps, 1.6e-3)
+    with monkeypatch.context() as without:
+        without.setattr(motion_search, "ROUNDS", 0)
+        plain = coded(released, frames, maps, 1.6e-3)
+    sizes = [sum(len(data) for data, _ in out[1:]) for out in (searched, plain)]
+    assert sizes[0] < 0.97 * sizes[1] and cost(searched) < cost(plain)
+
+
+def test_any_number_of_threads_finds_the_same(released, scene):
+    streams, threads = [], torch.get_num_threads()
+    try:
+        for n in (1, 4):
+            torch.set_num_threads(n)
+            streams.append([data for data, _ in coded(released, scene[0], scene[1], 1.6e-3)])
+    finally:
+        torch.set_num_threads(threads)
+    assert streams[0] == streams[1]
+
+
+def test_a_network_without_spatial_prediction_says_that_it_cannot():
+    model = ScaleSpaceFlow(width=8, latent=8)
+    with pytest.raises(ConfigError, match="motion_search needs a model with spatial_prediction"):
+        model(torch.zeros(1, 2, 3, 64, 64), motion_search=True)
+
+
+@pytest.mark.parametrize(("wrong", "value"), [("pixel", torch.nan), ("pixel", torch.inf), ("levels", torch.nan)])
+def test_what_is_not_finite_is_left_to_those_who_skip_such_steps(wrong, value):
+    model = make("patch").train()
+    frames = torch.rand(1, 3, 3, 64, 64)
+    if wrong == "pixel":
+        frames[0, 1, 0, 5, 5] = value
+    else:
+        model.motion.prior.scale_head[-1].bias.data[0] = value
+    out = model(frames, motion_search=True)
+    assert not (out.x_hat.isfinite().all() and out.bits.isfinite().all())
+
+
+def test_a_compiled_model_searches_as_any_other(clip):
+    model = make("patch").train()
+    frames = clip[:, :2, :, :64, :64]
+    torch.manual_seed(0)
+    plain = model(frames, hints=(hints := motion_hints(frames)), motion_search=True)
+    torch.manual_seed(0)
+    compiled = torch.compile(model.forward, backend="eager")(frames, hints=hints, motion_search=True)
+    assert torch.equal(plain.x_hat, compiled.x_hat) and torch.equal(plain.bits, compiled.bits)
+
+
+def test_in_training_gradients_pass_motion_that_stays(released, scene):
+    frames = scene[0][None, :, :, 64:192]
+    loss = []
+    for search in (True, False):
+        out = released(frames, torch.tensor([1.6e-3]), motion_search=search)
+        loss.append((out.x_hat - frames).square().sum() + 3 * 1.6e-3 * out.bits.sum())
+    assert loss[0] < loss[1]
+    out = released.train()(frames, torch.tensor([1.6e-3]), motion_search=True)
+    released.eval()
+    (out.x_hat - frames).square().mean().backward()
+    moved = released.motion.encoder.body[-1].weight.grad
+    assert moved.isfinite().all() and moved.abs().sum() > 0
+    released.zero_grad()
