@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -65,6 +67,7 @@ def hydra_entry(
             sys.argv = [nothing.get(argument, argument) for argument in sys.argv]
             if only_swept_names:
                 sys.argv[1:] = only_what_is_swept(sys.argv[1:], _kept_out_of_names(config_name))
+            _name_folder_of_local_jobs()
             if traceback_wanted:
                 return entry()
             os.environ |= _RAISE
@@ -123,6 +126,19 @@ def output_folder(out: str) -> Path:
 def is_sweep() -> bool:
     """Whether this is one run of a sweep (``-m``)."""
     return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _name_folder_of_local_jobs() -> None:
+    """Have jobs of submitit on this machine share a folder, as those of ``configs/hydra/launcher/slurm.yaml`` do.
+
+    What the plugin names by the job's number, %j, is made as a folder of just that name.
+    """
+    Plugins.instance()  # which brings the plugins' settings
+    store, group, name = ConfigStore.instance(), "hydra/launcher", "submitit_local"
+    if f"{name}.yaml" in store.list(group):
+        settings = store.load(f"{group}/{name}.yaml")
+        settings.node.submitit_folder = "${hydra.sweep.dir}/.submitit"
+        store.store(name, settings.node, group, provider=settings.provider)
 
 
 def _kept_out_of_names(config_name: str) -> list[str]:

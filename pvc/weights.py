@@ -9,7 +9,9 @@ import hashlib
 import os
 import pickle
 import re
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ import torch
 from torch import nn
 
 from pvc.errors import ConfigError, MissingWeights
+
+_DAMAGED_ARRAYS = zipfile.BadZipFile, zlib.error, tokenize.TokenError  # the last of zeros, in Python 3.12
 
 
 def weight_folders(weights_dir: str | Path | None = None) -> list[Path]:
@@ -71,7 +75,7 @@ def load_weights(path: Path) -> Any:
             with np.load(path) as arrays:
                 return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, *_DAMAGED_ARRAYS) as error:
         raise MissingWeights(f"weights file {_short(path)} cannot be read ({_line(error)}); replace it") from error
 
 

@@ -1,5 +1,6 @@
 """Bad input is one line that names the file; a failure leaves what was there before."""
 
+import io
 import subprocess
 import sys
 from fractions import Fraction
@@ -12,6 +13,7 @@ from PIL import Image
 
 from pvc.errors import VideoError
 from pvc.video import VideoWriter, open_video, probe, read_clip, write_clip
+from pvc.video.pipe import Pipe
 from pvc.video.raw import parse_raw_name
 
 
@@ -60,6 +62,64 @@ def test_a_cut_file_gives_its_whole_frames_then_an_error(tmp_path, name, kwargs,
     assert torch.equal(torch.stack(frames), whole[: len(frames)])
     assert torch.equal(read_clip(path, 0, 3), whole[:3]), "frames before the cut can be had"
     assert torch.equal(read_clip(path, 2, 1), whole[2:3])
+
+
+class Failing(io.BytesIO):
+    """A pipe whose other side fails when there are no more bytes, or after so many of them."""
+
+    def __init__(self, data: bytes = b"", most: int = 0):
+        super().__init__(data)
+        self.most = most
+
+    def read1(self, count: int = -1) -> bytes:
+        data = super().read1(min(count, 1000))  # FFmpeg asks often
+        if not data:
+            raise OSError(5, "Input/output error")
+        return data
+
+    def write(self, data: bytes) -> int:
+        if self.tell() > self.most:
+            raise OSError(28, "No space left on device")
+        return super().write(data)
+
+    def isatty(self) -> bool:
+        return False
+
+    @property
+    def buffer(self) -> io.BytesIO:
+        return self
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.4, 1])
+@pytest.mark.parametrize("kind", ["y4m", "mkv"])
+def test_a_pipe_that_fails_gives_its_whole_frames_then_its_error(tmp_path, kind, share, monkeypatch, capfd):
+    path = tmp_path / f"a.{kind}"
+    write_clip(path, noise(), 25)
+    whole, data, frames = read_clip(path), path.read_bytes(), []
+    monkeypatch.setattr(sys, "stdin", Failing(data[: int(len(data) * share)]))
+    with pytest.raises(VideoError, match=r"^standard input: .*Input/output error") as info, open_video("-") as reader:
+        for frame in reader:
+            frames.append(frame)
+    one_line(info)
+    assert not frames or f"after {len(frames)} whole frames" in str(info.value)
+    assert (len(frames) > 3) == (share >= 0.4) and all(torch.equal(a, b) for a, b in zip(frames, whole))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_full_disk_behind_a_pipe_is_one_line(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "stdout", out := Failing(most=20_000))
+    with pytest.raises(VideoError, match=r"-: cannot write .No space left on device") as info:
+        write_clip("-", noise(), 25)
+    one_line(info)
+    assert 20_000 < len(out.getvalue()) < 40_000 and capfd.readouterr().err == ""
+
+
+def test_the_error_of_a_pipe_is_not_forgotten():
+    pipe = Pipe(Failing(bytes(10)))
+    assert [pipe.read(20), pipe.read(20), pipe.read(20), pipe.taken] == [bytes(10), b"", b"", 10]
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output error"):
+            pipe.check()
 
 
 def test_raw_names():

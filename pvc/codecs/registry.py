@@ -42,7 +42,8 @@ def load_codec(
             single-rate checkpoints that differ only in beta are one codec under their common name.
         gop: Frames from one key frame to the next.
         device: Where a learned codec runs.
-        weights_dir: Folder with weights of codecs that are no checkpoints, searched before the usual caches.
+        weights_dir: Folder with weights of codecs that are no checkpoints, searched before the usual caches; a codec
+            whose file names one searches that.
         rdoq: Rounds of a model's search for better symbols; None: the usual number.
 
     Raises:
@@ -51,7 +52,7 @@ def load_codec(
     """
     file = config_dir() / "codec" / f"{name}.yaml"
     if name in codec_names():
-        return _configured(file, name=name, gop=gop, device=device)
+        return _configured(file, device, weights_dir, name=name, gop=gop)
     try:
         checkpoints = find_checkpoints(name)
     except CheckpointError as error:
@@ -135,11 +136,13 @@ def _check_device(device: str) -> None:
         raise ConfigError(f"device={device} cannot be used: {str(error).splitlines()[0]}") from None
 
 
-def _configured(file: Path, device: str, **settings: str | int) -> Codec:
-    """The codec of a file in ``configs/codec``, on ``device`` if it has one."""
+def _configured(file: Path, device: str, weights_dir: str | None, **settings: str | int) -> Codec:
+    """The codec of a file in ``configs/codec``, on ``device`` and with weights of ``weights_dir`` if it has any."""
     config = OmegaConf.load(file)
     if "device" in config:
         settings["device"] = device
+    if "weights_dir" in config and config.weights_dir is None and weights_dir is not None:
+        settings["weights_dir"] = weights_dir
     try:
         return instantiate(config, **settings, _convert_="all")
     except InstantiationException as error:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pvc.codecs import Codec
 from pvc.codecs.base_layer import base_point
-from pvc.codecs.registry import load_codec
+from pvc.codecs.registry import codec_names, is_codec, load_codec
 from pvc.console import progress
 from pvc.data import Sequence, sequences
 from pvc.data.base_layer import SALIENCY, BaseLayer, qp_track
@@ -104,9 +104,7 @@ def base(cfg: DictConfig) -> None:
     if cfg.frames is not None and cfg.frames < 2:
         raise ConfigError(f"frames={cfg.frames} is too few to train on; give 2 or more")
     qps = _whole_numbers(cfg.qp)
-    jobs, codec = worker_count(cfg.jobs, cfg.device), load_codec(cfg.base, gop=cfg.gop)
-    for qp in qps:
-        base_point(codec, qp)  # before anything is written
+    jobs, codec = worker_count(cfg.jobs, cfg.device), _base_codec(str(cfg.base), cfg.gop, qps)
     source, name = None, HydraConfig.get().runtime.choices.get("importance")
     if cfg.get("importance") is not None:
         source = configured_source(name, cfg.importance, cfg.device, cfg.weights_dir)
@@ -131,6 +129,18 @@ def base(cfg: DictConfig) -> None:
     if failed:
         raise JobsFailed(f"{len(failed)} of {len(everything)} tracks are missing in {cfg.out}; the first: {failed[0]}")
     print(f"{cfg.out}: {len(clips)} clips at {cfg.base} qp {', '.join(map(str, qps))}, and their saliency")
+
+
+def _base_codec(name: str, gop: int, qps: list[int]) -> Codec:
+    if is_codec(name) and name not in codec_names():
+        raise ConfigError(
+            f"base={name} is a trained model and cannot be the base layer; give a codec that is set by QP or CRF, such "
+            "as vvenc-cpvc, x264 or x265"
+        )
+    codec = load_codec(name, gop=gop)
+    for qp in qps:
+        base_point(codec, qp)  # before anything is written
+    return codec
 
 
 def _work(coder: Coder, items: list[Item], jobs: int, total: int) -> list[str]:

@@ -26,16 +26,27 @@ Row = tuple[str, str, bool]  # what, what was found, whether pvc can do without 
 
 
 def packages() -> Iterator[Row]:
-    """Versions of what pvc's own metadata requires (extras left out)."""
+    """Versions of what pvc's own metadata requires, then of what each extra adds."""
     yield "python", platform.python_version(), True
+    extras: dict[str, list[str]] = {}
     for requirement in requires("pvc") or []:
         name = re.match(r"[A-Za-z0-9._-]+", requirement)[0]
-        if "extra ==" in requirement:
-            continue
-        try:
-            yield name, version(name), True
-        except PackageNotFoundError:
-            yield name, "missing: install pvc again", False
+        if extra := re.search(r"extra == ['\"]([^'\"]+)", requirement):
+            extras.setdefault(extra[1], []).append(name)
+        else:
+            found = _version(name)
+            yield name, found or "missing: install pvc again", found is not None
+    for extra, names in extras.items():
+        if extra != "dev":  # for working on pvc itself
+            there = [f"{name} {_version(name) or 'missing'}" for name in names]
+            yield f"pvc[{extra}]", f"{', '.join(there)} (optional)", True
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def devices() -> Iterator[Row]:

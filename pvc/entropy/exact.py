@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pvc.entropy.condition import BetaCondition, Conditioned
+from pvc.float32 import full_float32
 
 WEIGHT_BITS, CONDITION_BITS, ACTIVATION_BITS, LIMIT = 7, 8, 6, 1024.0
 _UNIT, _MOST = 2.0**ACTIVATION_BITS, LIMIT * 2.0**ACTIVATION_BITS
@@ -93,8 +94,8 @@ def _make(layer: nn.Conv2d | nn.ConvTranspose2d) -> _Packed:
 
 
 @lru_cache
-def _multiplies_exactly(*settings) -> bool:
-    """Whether float32 products on the CPU are what they say: settings can have them computed in TF32 or bfloat16."""
+def _multiplies_exactly() -> bool:
+    """Whether float32 products on the CPU are what they say, in :func:`full_float32`: the environment has a say too."""
     ones = torch.ones(96, 96)
     return torch.equal((4097 * ones) @ (4095 * torch.eye(96)), ones * (2**24 - 1))
 
@@ -106,8 +107,7 @@ def _with_room(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
     """
     if x.device.type != "cpu":  # the bound would have to come back from the device
         return x.double()
-    settings = torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision
-    if not _multiplies_exactly(*settings) or not x.numel():
+    if not _multiplies_exactly() or not x.numel():
         return x.double()
     bound = x.abs().amax((0, 1, 2)).double() @ gain + offset.abs()
     return x.float() if bound.max() <= 2**24 else x.double()
@@ -207,6 +207,6 @@ def run(layers: Conditioned, x: Tensor, e: Tensor | None = None) -> Tensor:
     """
     if not len(layers):
         return x.double()
-    with torch.autocast(x.device.type, enabled=False):
+    with full_float32(), torch.autocast(x.device.type, enabled=False):
         x = _activation(x.detach().permute(0, 2, 3, 1).double() * _UNIT).contiguous()
         return _through(layers, x, e).double().permute(0, 3, 1, 2) / _UNIT

@@ -90,37 +90,48 @@ class Workers:
         idle, busy = list(self._workers), {}
         while items or busy:
             while items and (idle or len(self._workers) < self._count):
-                if not idle:
-                    self._workers.append(self._start())
-                    idle.append(self._workers[-1])
-                worker = idle.pop()
-                item = items.pop(_next(worker.at, {other.at for other, _ in busy.values()}, map(about, items)))
-                try:
-                    worker.pipe.send_bytes(pickle.dumps((work, item)))
-                except OSError:  # died while it had nothing to do
-                    worker = self._replace(worker)
-                    worker.pipe.send_bytes(pickle.dumps((work, item)))
+                worker = idle.pop() if idle else None
+                at = None if worker is None else worker.at
+                item = items.pop(_next(at, {other.at for other, _ in busy.values()}, map(about, items)))
+                worker = self._hand(pickle.dumps((work, item)), worker)
+                if isinstance(worker, Failed):
+                    if busy:  # those who work have a share more to do
+                        items.insert(0, item)
+                        break
+                    yield item, worker
+                    continue
                 worker.at = about(item)
                 busy[worker.pipe] = worker, item
-            for pipe in wait(list(busy)):
+            for pipe in wait(list(busy)) if busy else ():
                 worker, item = busy.pop(pipe)
                 try:
                     result = pickle.loads(pipe.recv_bytes())
+                    idle.append(worker)
                 except (EOFError, OSError):
-                    result = Failed(worker.death())
-                    worker = self._replace(worker)
-                idle.append(worker)
+                    result = self._bury(worker)
                 yield item, result
 
-    def _replace(self, worker: "_Worker") -> "_Worker":
-        fresh = self._start()
-        self._workers[self._workers.index(worker)] = fresh
-        return fresh
-
-    def _start(self) -> "_Worker":
+    def _hand(self, data: bytes, worker: "_Worker | None") -> "_Worker | Failed":
+        """Who has taken ``data``: ``worker``, or a fresh one where there is none or it died while it waited."""
+        if worker is not None:
+            if worker.take(data):
+                return worker
+            self._bury(worker)
         if self._packed is None:
             self._packed = pickle.dumps(self._bench)
-        return _Worker(self._packed, self._modules)
+        try:
+            fresh = _Worker(self._packed, self._modules)
+        except (EOFError, OSError) as error:
+            return Failed(f"no process can be started: {error or type(error).__name__}")
+        self._workers.append(fresh)
+        return fresh if fresh.take(data) else self._bury(fresh)
+
+    def _bury(self, worker: "_Worker") -> Failed:
+        """Let go of a process that has died; why it did."""
+        self._workers.remove(worker)
+        reason = worker.death()
+        worker.stop()
+        return Failed(reason)
 
 
 def worker_count(jobs: int | None, device: str = "cpu") -> int:
@@ -151,8 +162,21 @@ class _Worker:
             context.set_forkserver_preload(modules)
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, bench), daemon=True)
-        self.process.start()
-        theirs.close()
+        try:
+            self.process.start()
+        except BaseException:
+            self.pipe.close()
+            raise
+        finally:
+            theirs.close()
+
+    def take(self, data: bytes) -> bool:
+        """Send ``data``; whether there was somebody to send it to."""
+        try:
+            self.pipe.send_bytes(data)
+        except OSError:
+            return False
+        return True
 
     def death(self) -> str:
         """What became of a process that went away while it worked."""
@@ -189,7 +213,7 @@ def _serve(pipe: Connection, packed: bytes) -> None:
     while True:
         try:
             data = pipe.recv_bytes()
-        except EOFError:
+        except (EOFError, OSError):
             return
         result = _attempt(_unpacked, bench, data)
         try:

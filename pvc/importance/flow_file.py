@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -43,7 +44,7 @@ class FlowFile:
             raise IndexError(t)
         try:
             flow = self._arrays[f"{t:06d}"]
-        except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError) as error:
             raise ImportanceError(f"{self._path}: flow {t} is damaged ({error}); compute it again") from None
         return np.ascontiguousarray(np.cumsum(flow, axis=2, dtype=np.int16))
 

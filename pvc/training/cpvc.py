@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from lightning import LightningModule
@@ -12,6 +13,7 @@ from torch.nn import Parameter
 
 from pvc.entropy.noise import by_sample
 from pvc.errors import ConfigError
+from pvc.float32 import full_float32
 from pvc.losses.cpvc import CpvcLoss
 from pvc.metrics.features import FeatureDistance
 from pvc.metrics.psnr import Psnr
@@ -228,10 +230,10 @@ class CpvcModule(LightningModule):
 
     def _measure(self, x: Tensor, x_hat: Tensor) -> dict[str, float]:
         decoded = (x_hat.float().clamp(0, 1) * 255).round().byte()
-        values = {"psnr": Psnr()(x.cpu(), decoded.cpu()).values["psnr"]}
-        for name, value in self._distance(x.cpu(), decoded.cpu()).values.items():
-            values[name] = value
-        return values
+        where = str(self.device) if self.device.type == "cuda" else "cpu"  # others may have no float64
+        distance = replace(self._distance, device=where)
+        with full_float32(), torch.autocast(self.device.type, enabled=False):  # as the evaluation measures
+            return {"psnr": Psnr()(x.cpu(), decoded.cpu()).values["psnr"], **distance(x, decoded).values}
 
     @torch.no_grad()
     def draw(self, batch: dict) -> Image.Image:

@@ -41,17 +41,20 @@ def standard_output() -> BinaryIO:
 class Pipe:
     """Standard input or output as a file for FFmpeg, which cannot seek in it.
 
-    FFmpeg's callbacks swallow an interrupt; it is kept here, ends the transfer, and :meth:`check` raises it.
+    FFmpeg's callbacks swallow an interrupt and go on after an error; both are kept here and end the transfer: FFmpeg
+    meets the end of the data, or writes to nobody, and :meth:`check` raises what was kept, as often as it is asked.
 
     Attributes:
         read: gives up to so many bytes, as soon as there are some.
         write: writes all of the bytes at once, for the one who reads them.
         head: the first 4096 bytes that were read. taken: how many bytes were read.
+        error: what reading or writing raised, but for an interrupt.
     """
 
     def __init__(self, file: BinaryIO):
         self._file = file
-        self._interrupted: BaseException | None = None
+        self._interrupted: KeyboardInterrupt | SystemExit | None = None
+        self.error: Exception | None = None
         self.head, self.taken = b"", 0
         self.read, self.write = self._kept(self._read), self._kept(self._write)
 
@@ -69,20 +72,26 @@ class Pipe:
                 while True:
                     given = yield result
                     result = transfer(given)
-            except KeyboardInterrupt as interrupt:
+            except (KeyboardInterrupt, SystemExit) as interrupt:
                 self._interrupted, result = interrupt, b""
+            except Exception as error:
+                self.error, result = error, b""
 
     def _read(self, count: int) -> bytes:
-        data = b"" if self._interrupted else self._file.read1(count)
+        data = b"" if self._ended else self._file.read1(count)
         self.head += data[: _HEAD - len(self.head)]
         self.taken += len(data)
         return data
 
     def _write(self, data: bytes) -> int:
-        if not self._interrupted:
+        if not self._ended:
             self._file.write(data)
             self._file.flush()
         return len(data)
+
+    @property
+    def _ended(self) -> bool:
+        return self._interrupted is not None or self.error is not None
 
     def hint(self) -> str:
         """Why what was read may be no clip."""
@@ -92,7 +101,13 @@ class Pipe:
             return " (in a pipe an mp4 has to be one for streaming: FFmpeg's -movflags +faststart)"
         return ""
 
-    def check(self) -> None:
+    def check_interrupt(self) -> None:
         """Raises the interrupt that came while FFmpeg was reading or writing."""
-        if self._interrupted:
+        if self._interrupted is not None:
             raise self._interrupted
+
+    def check(self) -> None:
+        """Raises what ended the transfer: the interrupt, or the error."""
+        self.check_interrupt()
+        if self.error is not None:
+            raise self.error

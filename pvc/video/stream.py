@@ -94,12 +94,14 @@ class Stream:
                     raise OSError(0, "damaged")
                 done += 1
                 yield frame
-        except (av.FFmpegError, OSError) as e:
-            hint = self._pipe.hint() if self._pipe else ""
-            raise VideoError(f"{self._path}: {e.strerror or e}{hint} after {done} whole frames") from e
-        finally:
             if self._pipe:
                 self._pipe.check()
+        except (av.FFmpegError, OSError) as e:
+            reason = _reason(e, self._pipe)
+            raise VideoError(f"{self._path}: {reason} after {done} whole frames") from e
+        finally:
+            if self._pipe:
+                self._pipe.check_interrupt()
 
     def _seek(self, start: int) -> Iterator[av.VideoFrame]:
         if self._pipe:
@@ -152,11 +154,17 @@ def _open(path: Path, options: dict[str, str], pipe: Pipe | None = None) -> av.c
     try:
         return av.open(pipe or str(path), format="rawvideo" if options else None, options=options)
     except (av.FFmpegError, OSError, ValueError) as e:
-        reason = getattr(e, "strerror", None) or str(e)
         if pipe:
-            pipe.check()
-            reason += pipe.hint()
-        raise VideoError(f"{path}: cannot read this as a video ({reason})") from e
+            pipe.check_interrupt()
+        raise VideoError(f"{path}: cannot read this as a video ({_reason(e, pipe)})") from e
+
+
+def _reason(error: Exception, pipe: Pipe | None) -> str:
+    """What ended the pipe, if anything did; else ``error``, with a hint in a pipe."""
+    if pipe and pipe.error is not None:
+        error = pipe.error
+    reason = getattr(error, "strerror", None) or str(error)
+    return reason + pipe.hint() if pipe and pipe.error is None else reason
 
 
 def _video_stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:

@@ -208,17 +208,17 @@ class _File:
         if self._prepare is not None:
             self._prepare(picture)
         self._container.mux(self._stream.encode(picture))
-        self._check_interrupt()
+        self._check_pipe()
 
     def finish(self) -> None:
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        self._check_interrupt()
+        self._check_pipe()
         if self._temporary is not None:
             self._file.close()
             self._temporary.replace(self._path)
 
-    def _check_interrupt(self) -> None:
+    def _check_pipe(self) -> None:
         if isinstance(self._file, Pipe):
             self._file.check()
 

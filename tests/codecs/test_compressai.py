@@ -124,6 +124,15 @@ def test_published_weights_that_are_missing_are_named_with_their_place(monkeypat
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_codec_by_its_name_looks_where_it_is_told_to_first(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    (tmp_path / "ssf2020-mse-1-c1ac1a47.pth.tar").write_bytes(b"other bytes")
+    codec = load_codec("ssf2020", weights_dir=str(tmp_path))
+    with pytest.raises(MissingWeights, match="is not what its name says"):  # it was found
+        codec.encode(moving_texture(1), {"quality": 1})
+    assert codec.meta == load_codec("ssf2020").meta  # where weights lie decides nothing
+
+
 def test_weights_files_that_are_others_are_refused(tmp_path):
     codec = Ssf2020("ssf2020", weights_dir=str(tmp_path))
     torch.save({"weight": torch.zeros(1)}, tmp_path / "ssf2020-mse-1-c1ac1a47.pth.tar")

@@ -90,6 +90,8 @@ def test_what_cannot_be_is_one_line(clips, tmp_path, capsys):
         ("frames=1", "2 or more"),
         ("base=nothing", "nothing"),
         ("base=ssf2020-random", "neither QP nor CRF"),
+        ("base=cpvc-tiny", "base=cpvc-tiny is a trained model"),
+        ("base=264", "264"),
         ("qp=[29,60]", "crf"),  # x264 has none beyond 51
         ("importance=unknown", "unknown"),
         ("jobs=0", "jobs=0"),

@@ -9,6 +9,7 @@ from torch import nn
 
 from pvc.entropy import exact
 from pvc.entropy.condition import BetaCondition, Conditioned, embed_beta
+from pvc.float32 import full_float32
 
 
 def network() -> Conditioned:
@@ -104,9 +105,37 @@ def test_modes_that_round_float32_products_do_not_change_it():
             assert torch.equal(exact.run(network(), Z, E), expected)
     finally:
         torch.set_float32_matmul_precision(before)
+    setting = torch.backends.mkldnn.matmul
+    newer = setting.fp32_precision
+    try:
+        setting.fp32_precision = "bf16"  # PyTorch refuses its older setting then
+        assert torch.equal(exact.run(network(), Z, E), expected)
+    finally:
+        setting.fp32_precision = newer
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(exact.run(network(), Z, E), expected)
     assert torch.equal(exact.run(network().double(), Z.double(), E), expected)
+
+
+def test_another_thread_that_sets_it_back_does_not_change_it(monkeypatch):
+    """One that has left :func:`full_float32` in the middle puts back what rounds products."""
+    expected, before = exact.run(network(), Z, E), torch.get_float32_matmul_precision()
+    with_room, inside = exact._with_room, full_float32()
+
+    def interrupted(*args):
+        x = with_room(*args)
+        if not left:
+            left.append(inside.__exit__(None, None, None))
+        return x
+
+    left = []
+    monkeypatch.setattr(exact, "_with_room", interrupted)
+    try:
+        torch.set_float32_matmul_precision("medium")
+        inside.__enter__()
+        assert torch.equal(exact.run(network(), Z, E), expected) and left
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_it_follows_its_weights():

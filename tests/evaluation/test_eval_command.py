@@ -298,8 +298,6 @@ def test_a_sweep_has_a_folder_for_each_run_and_they_merge(tmp_path, clips, launc
     if launcher != "basic" and find_spec(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher") is None:
         pytest.skip(f"the {launcher} launcher is not installed: pip install pvc[launchers]")
     overrides = [*_data(clips), *SMALL, "jobs=1", "sequences=one,two", f"hydra/launcher={launcher}"]
-    if launcher == "submitit_local":  # its own folder a job may not be there yet when the job wants to write its log
-        overrides.append("hydra.launcher.submitit_folder=o/.submitit")
     if launcher == "joblib":  # a fork would wait for its processes when it ends
         command = [sys.executable, "-m", "pvc.eval", "-m", *overrides, "out=o"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
@@ -308,6 +306,7 @@ def test_a_sweep_has_a_folder_for_each_run_and_they_merge(tmp_path, clips, launc
     assert done.returncode == 0, done.stderr
     runs = sorted(p.parent for p in (tmp_path / "o").glob("*/results.jsonl"))
     assert len(runs) == 2 and all((run / "report.html").exists() for run in runs)
+    assert {p.name for p in (tmp_path / "o").rglob("*") if p.is_dir() and not any(p.iterdir())} == set()
     assert ["sequences=one" in runs[0].name, "sequences=two" in runs[1].name] == [True, True]
     assert {(r.codec, r.sequence) for r in load_runs(runs)} == {
         (c, s) for c in ("x264", "x265") for s in ("one", "two")

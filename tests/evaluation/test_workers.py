@@ -14,6 +14,7 @@ from pvc.codecs import load_codec
 from pvc.data.clips import ClipFolder
 from pvc.errors import VideoError
 from pvc.evaluation import evaluate
+from pvc.evaluation import workers as workers_module
 from pvc.evaluation.workers import Failed, Workers, worker_count
 from pvc.metrics import load_metrics
 from pvc.video import write_clip
@@ -58,6 +59,45 @@ def test_a_process_that_dies_while_it_waits_costs_nothing():
             os.kill(worker.process.pid, signal.SIGKILL)
             worker.process.join()
         assert dict(workers.map(square, list(range(4)))) == {0: 0, 1: 1, 2: 4, 3: 9}
+
+
+class Deadly:
+    """Ends the process that unpacks it."""
+
+    def __reduce__(self) -> tuple:
+        return os._exit, (3,)
+
+
+@pytest.mark.parametrize("when", ["before it is given its first item", "as it comes"])
+def test_processes_that_cannot_begin_are_failed_items(monkeypatch, when):
+    class Slow(workers_module._Worker):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.process.join()
+
+    if when != "as it comes":
+        monkeypatch.setattr(workers_module, "_Worker", Slow)
+    with Workers(2, Deadly()) as workers:
+        results = dict(workers.map(square, [0, 1, 2]))
+    assert results == dict.fromkeys(range(3), Failed("its process ended with exit code 3"))
+
+
+@pytest.mark.parametrize(("least", "failed"), [(1, range(4)), (2, [])])
+def test_where_no_process_can_be_started_those_there_are_do_the_work(monkeypatch, least, failed):
+    begun = []
+
+    class Few(workers_module._Worker):
+        def __init__(self, *args):
+            begun.append(self)
+            if len(begun) >= least:
+                raise BlockingIOError(11, "Resource temporarily unavailable")
+            super().__init__(*args)
+
+    monkeypatch.setattr(workers_module, "_Worker", Few)
+    with Workers(2, {}) as workers:
+        results = dict(workers.map(square, list(range(4))))
+    reason = Failed("no process can be started: [Errno 11] Resource temporarily unavailable")
+    assert results == {i: reason if i in failed else i**2 for i in range(4)}
 
 
 def test_leaving_stops_what_is_running(tmp_path):

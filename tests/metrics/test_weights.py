@@ -2,6 +2,7 @@
 
 import socket
 
+import numpy as np
 import pytest
 import torch
 
@@ -69,8 +70,14 @@ def test_damaged_or_foreign_files_are_named_in_one_line(nowhere, tmp_path, clip,
     for file, what in cases.items():
         (reason,) = set(Lpips(weights=file, weights_dir=str(tmp_path))(clip, clip).unavailable.values())
         assert what in reason and file in reason and "\n" not in reason and len(reason) < 500
-    (reason,) = set(FeatureDistance(weights="garbage.npz", weights_dir=str(tmp_path))(clip, clip).unavailable.values())
-    assert "cannot be read" in reason
+    for pack in (np.savez, np.savez_compressed):
+        pack(tmp_path / f"{pack.__name__}.npz", array=np.arange(1000.0))
+        whole = bytearray((tmp_path / f"{pack.__name__}.npz").read_bytes())
+        whole[80:112] = bytes(32)
+        (tmp_path / f"{pack.__name__}.npz").write_bytes(whole)
+    for file in ("garbage.npz", "savez.npz", "savez_compressed.npz"):
+        (reason,) = set(FeatureDistance(weights=file, weights_dir=str(tmp_path))(clip, clip).unavailable.values())
+        assert "cannot be read" in reason and file in reason
 
 
 def test_identity_holds_the_weights_and_nothing_of_the_machine(nowhere, tmp_path, stand_in):

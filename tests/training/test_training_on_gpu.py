@@ -1,11 +1,15 @@
 """Training on one GPU: steps, validation, pictures, averaged weights and checkpoints; a step waits for nothing."""
 
+import csv
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from pvc.metrics import features
 from pvc.models.checkpoint import load_model
 from pvc.training.run import train
+from tests.metrics.conftest import squeezenet_arrays, stand_in  # noqa: F401 (fixtures)
 from tests.pretend_gpu import pretend_gpu
 from tests.training.reads import CountReads
 from tests.training.test_cpvc_training import configured as configured_cpvc
@@ -53,3 +57,25 @@ def test_cpvc_trains_on_a_gpu(gpu, made, tmp_path):  # noqa: F811
     few = ["trainer.max_steps=2", "trainer.val_check_interval=2", "pictures_every=2", "page=null"]
     train(configured_cpvc(made, *few, *GPU), tmp_path)
     assert (tmp_path / "pictures" / "step=2.png").is_file()
+
+
+def test_features_are_compared_on_the_gpu_and_in_full(gpu, made, squeezenet_arrays, tmp_path, monkeypatch):  # noqa: F811
+    """What validation says of the base layer is what it says on a CPU."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("PVC_WEIGHTS", str(tmp_path))
+    (tmp_path / "squeezenet11_notop_torch_layout.npz").symlink_to(squeezenet_arrays)
+    load, asked, found = features.load_features, set(), {}
+    monkeypatch.setattr(features, "load_features", lambda *a: asked.add(a[-1]) or load(*a))
+    few = ["trainer.max_steps=1", "trainer.val_check_interval=1", "pictures_every=0", "page=null"]
+    for name, own in {
+        "cpu": ["trainer.accelerator=cpu"],
+        "cuda:0": [*GPU, "trainer.precision=bf16-mixed"],
+    }.items():
+        asked.clear()
+        out = tmp_path / name
+        train(configured_cpvc(made, *few, *own), out)
+        assert asked == {name}
+        with max((out / "logs").rglob("metrics.csv")).open() as file:
+            said = {k: float(v) for row in csv.DictReader(file) for k, v in row.items() if "base_feat" in k and v}
+        found[name] = said
+    assert len(found["cpu"]) == 2 and found["cuda:0"] == pytest.approx(found["cpu"], rel=1e-3)
