@@ -88,7 +88,7 @@ def cuts(codec, folder: Path) -> None:
         for beta in (4e-4, 3.2e-3):
             row = f"{name.split('_')[0]:22} | {beta:7g} |"
             for key in (False, True):
-                coder, found = FrameCoder(model, codec.device, 1.0, ""), []
+                coder, found = FrameCoder(model, codec.device, 1.0, "", rdoq=codec.rdoq), []
                 height, width = (min(scene[0].shape[i] for scene in (before, after)) for i in (1, 2))
                 for number, picture in enumerate([*before[:3], *after]):
                     frame = Frame(picture[:, :height, :width], None, None)

@@ -89,6 +89,8 @@ class MotionSearch:
             with_borders(functions.expand(len(mean), -1, -1, -1, -1)),
             prices,
         )
+        if better is None:
+            return symbols
         return torch.cat((better.to(symbols) / step, symbols[:, 2:]), dim=1)
 
 
@@ -110,19 +112,20 @@ def _lightness(x: Tensor) -> Tensor:
     return x.float().sum(1, keepdim=True) * 3**-0.5
 
 
-def _refine(pixels: Tensor, blocks: Tensor, functions: Tensor, prices: Tensor) -> Tensor:
+def _refine(pixels: Tensor, blocks: Tensor, functions: Tensor, prices: Tensor) -> Tensor | None:
     """:func:`pvc.models.motion_loop.refine` for each clip of a batch; better symbols [N, 2, h, w], int32.
 
     ``pixels`` [N, 5, H, W] are target, reference, weight and flow; ``blocks`` [N, 5 + 2 n, h, w] are symbols, factor,
-    rows and other motion; all of a kind together, as what leaves a GPU is waited for.
+    rows and other motion; all of a kind together, as what leaves a GPU is waited for. None where something is not
+    finite.
     """
     from pvc.models import motion_loop  # not before: it takes seconds where it has to be compiled
 
     made = [x.float().cpu().contiguous().numpy() for x in (pixels, blocks, functions, prices)]
-    blocks, clips = made[1].astype(np.int32), []
     if not all(np.isfinite(x).all() for x in made):
-        return torch.from_numpy(blocks[:, :2])
-    pixels, _, functions, prices = made
+        return None
+    pixels, blocks, functions, prices = made
+    blocks, clips = blocks.astype(np.int32), []
     for seen, told, shapes, costs in zip(pixels, blocks, functions, prices, strict=True):
         symbols, factor, rows, others = told[:2], told[2], told[3:5], told[5:].reshape(-1, 2, *told.shape[1:])
         left = shapes, symbols, others, factor, rows, costs, np.zeros_like(factor)

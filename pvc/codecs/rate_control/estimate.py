@@ -94,7 +94,7 @@ def bits_line(key: bool, pixels: int) -> Line:
     size = math.log(pixels)
     if key:
         return Line(size - 0.83, 0.49, 0.0, 1.4, spread=(0.7, 0.08, 0.0, 0.2), drift=0.1, noise=0.03)
-    return Line(size - 2.0, 0.66, 0.3, 1.15, spread=(0.9, 0.08, 0.1, 0.2), drift=0.08, noise=0.1)
+    return Line(size - 2.26, 0.68, 0.3, 1.06, spread=(0.9, 0.08, 0.1, 0.2), drift=0.08, noise=0.1)
 
 
 def correction_line(key: bool, first: Line) -> Line:
@@ -107,4 +107,4 @@ def psnr_line(key: bool) -> Line:
     """PSNR of a frame in dB. It hardly depends on alpha inside the region of interest (by 0.03 dB)."""
     if key:
         return Line(30.0, 1.6, spread=(4.0, 0.3, 0.0, 0.0), drift=0.2, noise=0.05)
-    return Line(29.5, 1.85, -0.4, spread=(4.0, 0.25, 0.3, 0.0), drift=0.1, noise=0.1)
+    return Line(29.65, 1.85, -0.4, spread=(4.0, 0.25, 0.3, 0.0), drift=0.1, noise=0.1)
