@@ -1,8 +1,21 @@
 """The loop of :func:`pvc.entropy.spatial.restore`, compiled: each symbol needs those before it."""
 
+from numba import njit
+
 from pvc.entropy.rans import compiled
 
 _LIMIT = 2**15 - 1  # beyond it only damaged streams go
+
+
+@njit(inline="always", error_model="numpy")
+def predicted(plane, i, j, factor):
+    """What the neighbours of (i, j) in ``plane`` [h, w] tell, a multiple of ``factor``; zeros outside."""
+    left = plane[i, j - 1] if j else 0
+    above = plane[i - 1, j] if i else 0
+    corner = plane[i - 1, j - 1] if i and j else 0
+    told = min(max(left + above - corner, min(left, above)), max(left, above))
+    rounded = (2 * abs(told) + factor) // (2 * factor) * factor
+    return rounded if told > 0 else -rounded
 
 
 @compiled("void(i4[:, :, ::1], i4[:, ::1])")
@@ -12,11 +25,5 @@ def restore(values, factor):
     for c in range(channels):
         for i in range(height):
             for j in range(width):
-                left = values[c, i, j - 1] if j else 0
-                above = values[c, i - 1, j] if i else 0
-                corner = values[c, i - 1, j - 1] if i and j else 0
-                told = min(max(left + above - corner, min(left, above)), max(left, above))
-                f = factor[i, j]
-                rounded = (2 * abs(told) + f) // (2 * f) * f
-                value = values[c, i, j] + (rounded if told > 0 else -rounded)
+                value = values[c, i, j] + predicted(values[c], i, j, factor[i, j])
                 values[c, i, j] = min(max(value, -_LIMIT), _LIMIT)

@@ -2,6 +2,7 @@
 
 from numba import float32, int64, njit, uint64
 
+from pvc.entropy.median import predicted
 from pvc.entropy.rans import compiled
 
 _INLINE = {"inline": "always", "error_model": "numpy"}
@@ -34,25 +35,11 @@ def _error(target, reference, weight, flow, functions, v, u, f, g, count, dx, dy
 
 
 @njit(**_INLINE)
-def _at(plane, i, j):
-    return plane[i, j] if i >= 0 and j >= 0 else 0
-
-
-@njit(**_INLINE)
-def _told(plane, i, j, factor):
-    """As in :func:`pvc.entropy.median.restore`."""
-    left, above, corner = _at(plane, i, j - 1), _at(plane, i - 1, j), _at(plane, i - 1, j - 1)
-    told = min(max(left + above - corner, min(left, above)), max(left, above))
-    rounded = (2 * abs(told) + factor) // (2 * factor) * factor
-    return rounded if told > 0 else -rounded
-
-
-@njit(**_INLINE)
 def _price(plane, i, j, factor, rows, prices):
     """Of the symbol at (i, j), as its neighbours are."""
     if i >= plane.shape[0] or j >= plane.shape[1]:
         return float32(0)
-    magnitude = abs(plane[i, j] - _told(plane, i, j, factor[i, j])) // factor[i, j]
+    magnitude = abs(plane[i, j] - predicted(plane, i, j, factor[i, j])) // factor[i, j]
     return prices[rows[i, j], min(magnitude, prices.shape[1] - 1)]
 
 
@@ -114,7 +101,7 @@ def refine(
             for c in range(10 + len(others)):
                 x, y = best_x, best_y
                 if c == 1:
-                    x, y = _told(symbols[0], i, j, f), _told(symbols[1], i, j, f)
+                    x, y = predicted(symbols[0], i, j, f), predicted(symbols[1], i, j, f)
                 elif 2 <= c < 6:
                     a, b = i + _AROUND[c - 2][0], j + _AROUND[c - 2][1]
                     if a < 0 or b < 0 or a >= lines or b >= columns:
