@@ -8,7 +8,6 @@ DIR to real streams. Writes docs/results/equal_compute.md.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -16,10 +15,10 @@ from pathlib import Path
 from statistics import fmean
 
 from omegaconf import OmegaConf
-from safetensors import safe_open
 
 from pvc.data.clips import ClipFolder
 from pvc.evaluation import load_runs
+from pvc.models.checkpoint import load_state, read_model_info
 from pvc.paths import config_dir
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results" / "equal_compute.md"
@@ -86,9 +85,9 @@ def main() -> None:
         records = [r for r in load_runs([out]) if r.codec != "x265"]
         rate, quality = fmean(r.bpp for r in records), fmean(r.metrics["psnr"] for r in records)
         cost = fmean(float(BETA) * r.bpp + 10 ** (-r.metrics["psnr"] / 10) for r in records)
-        with safe_open(folder / "model.safetensors", "pt") as file:
-            steps = json.loads(file.metadata()["meta"])["steps"]
-            parameters = sum(file.get_tensor(k).numel() for k in file.keys() if not k.split(".")[-1].startswith("_"))  # noqa: SIM118
+        weights = folder / "model.safetensors"
+        steps, state = read_model_info(weights)["meta"]["steps"], load_state(weights)
+        parameters = sum(v.numel() for k, v in state.items() if not k.split(".")[-1].startswith("_"))
         lines.append(f"| {name} | {steps} | {parameters / 1e6:.1f} M | {rate:.3f} | {quality:.2f} | {cost:.2e} |")
     command = f"python benchmarks/equal_compute.py --data DIR --minutes {args.minutes}"
     lines.append(f"\n    {command} --width {args.width} --latent {args.latent}\n")

@@ -9,11 +9,12 @@ from compressai.entropy_models import GaussianConditional
 from compressai.ops import LowerBound, quantize_ste
 from torch import Tensor, nn
 
+from pvc.constants import constant
 from pvc.entropy import noise, spatial
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.quantise import DeadZone
 from pvc.entropy.skip import FLAG, is_certain, skipped
-from pvc.entropy.step_map import FACTORS, factor, table
+from pvc.entropy.step_map import FACTORS, factor
 from pvc.entropy.tables import tables_of
 
 # 64 standard deviations, even in the logarithm, as in CompressAI.
@@ -121,7 +122,7 @@ class Conditional(nn.Module):
         """
         step = 1 if coarse is None else factor(coarse)
         if coarse is not None:
-            level = level.clamp(max=SCALE_LEVELS - 1) - table(SHIFTS, level)[coarse.long()]
+            level = level.clamp(max=SCALE_LEVELS - 1) - constant(SHIFTS, level)[coarse.long()]
         if self.neighbours and not self.training:
             level = level.clone()
             for k in self.neighbours:
@@ -130,7 +131,7 @@ class Conditional(nn.Module):
 
     def bits(self, magnitudes: int) -> Tensor:
         """What the coder spends on a symbol [levels, magnitudes], from the table of each level."""
-        scales = table(tuple(SCALE_TABLE), self.conditional.scale_bound)
+        scales = constant(tuple(SCALE_TABLE), self.conditional.scale_bound)
         magnitude = torch.arange(magnitudes, device=scales.device, dtype=scales.dtype).expand(len(scales), -1)
         std = scales[:, None].expand_as(magnitude)
         return -torch.log2(self.conditional._likelihood(magnitude, std).maximum(self._rarest(magnitude, std)))
@@ -178,5 +179,5 @@ class Conditional(nn.Module):
     def whole_level(self, level: Tensor) -> Tensor:
         """Row of the table, from an exact scale (or level): whole numbers up to the last row, in float64."""
         if not self.log_scale:
-            level = torch.bucketize(level.contiguous(), table(SCALE_EDGES, level))
+            level = torch.bucketize(level.contiguous(), constant(SCALE_EDGES, level))
         return torch.round(level).clamp(max=SCALE_LEVELS - 1)

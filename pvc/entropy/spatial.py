@@ -13,18 +13,25 @@ LIMIT = 16320
 """Largest magnitude of a symbol: a multiple of each factor of a step map, whose differences the coder can hold."""
 
 
+def median(left: Tensor, above: Tensor, corner: Tensor, factor: Tensor | int) -> Tensor:
+    """What three neighbours tell, a multiple of ``factor``, all whole numbers in float of shapes that go together.
+
+    Gradients pass as if nothing were rounded.
+    """
+    told = (left + above - corner).maximum(torch.minimum(left, above)).minimum(torch.maximum(left, above))
+    fixed = told.detach()
+    # float32 has room: the least that a quotient lacks for the next whole number is 1/16
+    rounded = torch.sign(fixed) * torch.floor((2 * fixed.abs() + factor) / (2 * factor)) * factor
+    return told + (rounded - fixed)
+
+
 def predict(symbols: Tensor, factor: Tensor | int) -> Tensor:
     """What their neighbours tell of ``symbols`` [N, C, h, w], multiples of ``factor`` ([N, 1, h, w] or 1) as they are.
 
     Gradients pass as if nothing were rounded.
     """
     padded = F.pad(symbols, (1, 0, 1, 0))
-    left, above, corner = padded[..., 1:, :-1], padded[..., :-1, 1:], padded[..., :-1, :-1]
-    told = (left + above - corner).maximum(torch.minimum(left, above)).minimum(torch.maximum(left, above))
-    fixed = told.detach()
-    # float32 has room: the least that a quotient lacks for the next whole number is 1/16
-    rounded = torch.sign(fixed) * torch.floor((2 * fixed.abs() + factor) / (2 * factor)) * factor
-    return told + (rounded - fixed)
+    return median(padded[..., 1:, :-1], padded[..., :-1, 1:], padded[..., :-1, :-1], factor)
 
 
 def differences(symbols: Tensor, channels: tuple[int, ...], factor: Tensor | int) -> Tensor:
@@ -42,11 +49,11 @@ def restore(coded: Tensor, channels: tuple[int, ...], factor: Tensor | int) -> T
     """The symbols [1, M, h, w] of which these are the :func:`differences`."""
     if not channels:
         return coded
-    from pvc.entropy import median  # not before: it takes seconds where it has to be compiled
+    from pvc.entropy import median as loop  # not before: it takes seconds where it has to be compiled
 
     own = torch.stack([coded[0, k] for k in channels]).to("cpu", torch.int32).contiguous()
     steps = torch.as_tensor(factor).to("cpu", torch.int32).expand(1, 1, *own.shape[-2:])[0, 0].contiguous()
-    median.restore(own.numpy(), steps.numpy())
+    loop.restore(own.numpy(), steps.numpy())
     own, symbols = own.to(coded), coded.clone()
     for i, k in enumerate(channels):
         symbols[0, k] = own[i]

@@ -6,7 +6,6 @@ map is coded against that of the frame before or, in an I-frame, row by row agai
 """
 
 import math
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pvc.constants import constant
 from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.tables import BITS, Tables
 
@@ -33,23 +33,12 @@ def of_importance(q: Tensor, stride: int) -> Tensor:
     The most important pixel of a block counts, so that the surroundings of a region of interest do not take it along.
     """
     q = F.max_pool2d(q.detach().float(), stride)
-    return torch.bucketize((1 - q) * (math.log(60) / 2), table(_EDGES, q)).to(q)
+    return torch.bucketize((1 - q) * (math.log(60) / 2), constant(_EDGES, q)).to(q)
 
 
 def factor(coarse: Tensor) -> Tensor:
     """Factor of the step, from its place in ``FACTORS``."""
-    return table(FACTORS, coarse)[coarse.long()]
-
-
-def table(values: tuple[float, ...], like: Tensor) -> Tensor:
-    """``values`` in the type of ``like`` and on its device, made once for each: a copy would make a GPU wait."""
-    return _table(values, like.dtype, like.device)
-
-
-@lru_cache
-def _table(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return torch.tensor(values, dtype=dtype, device=device)
+    return constant(FACTORS, coarse)[coarse.long()]
 
 
 def _rows() -> Tables:

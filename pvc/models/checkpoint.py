@@ -24,6 +24,8 @@ _TABLES = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
 def save_model(model: Model, path: str | Path, meta: dict | None = None) -> None:
     """Write ``model`` in half precision with its coder tables; ``meta`` (steps, data, commit ...) is kept beside them.
 
+    Tensors that are alike, as the tables of branches with the same density, are written once.
+
     The weights are rounded first, in place, and the tables computed from the rounded ones, so that the model that is
     loaded again is the one that was written, bit for bit.
     """
@@ -38,8 +40,12 @@ def save_model(model: Model, path: str | Path, meta: dict | None = None) -> None
     state = {k: v.half() if k in learnt else v for k, v in state.items()}
     partial = path.with_name(path.name + ".partial")
     (kind,) = (name for name, made in _KINDS.items() if isinstance(model, made))
+    first: dict[tuple, str] = {}
+    alike = {k: first.setdefault((v.dtype, v.shape, v.numpy().tobytes()), k) for k, v in state.items()}
+    alike = {k: name for k, name in alike.items() if k != name}
     about = {"model": kind, "config": json.dumps(model.config), "meta": json.dumps(meta or {})}
-    save_file(state, partial, metadata=about)
+    about["alike"] = json.dumps(alike)
+    save_file({k: v for k, v in state.items() if k not in alike}, partial, metadata=about)
     umask = os.umask(0)
     os.umask(umask)
     os.chmod(partial, 0o666 & ~umask)  # safetensors makes files that only their owner can read
@@ -73,8 +79,10 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint. Raises ``CheckpointError`` where it cannot be read."""
     try:
         with safe_open(path, "pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError) as error:
+            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+            alike = json.loads((file.metadata() or {}).get("alike", "{}"))
+        return state | {k: state[name].clone() for k, name in alike.items()}
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}") from None
 
 

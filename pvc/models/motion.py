@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pvc.entropy.step_map import table
+from pvc.constants import constant
 
 _LUMA = 0.299, 0.587, 0.114
 
@@ -29,7 +29,7 @@ def estimate_flow(current: Tensor, reference: Tensor) -> Tensor:
     """
     if min(current.shape[-2:]) < 16:  # DIS needs a few of its 8x8 patches
         return torch.zeros(len(current), 2, *current.shape[-2:], device=current.device)
-    luma = table(_LUMA, current.float()).view(3, 1, 1)
+    luma = constant(_LUMA, current.float()).view(3, 1, 1)
     grey = [((f.detach().float() * luma).sum(1) * 255).round().byte() for f in (current, reference)]
     grey = torch.stack(grey).cpu().numpy()  # bytes of both at once: what leaves a GPU is waited for
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)

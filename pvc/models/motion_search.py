@@ -14,14 +14,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pvc.importance import distortion_weight
+from pvc.models import motion_blocks
 from pvc.models.branch import Branch, Condition
 
 # lambda = 3 beta (see ``ScaleSpaceFlow``) times this: the residual codes much of what a prediction lacks. Chosen on
@@ -55,9 +54,10 @@ class MotionAim:
 class MotionSearch:
     """What an entropy model asks before it writes motion (:data:`pvc.entropy.conditional.Choose`).
 
-    ``bit`` [N], on the CPU, is what a bit counts in squared error, 3 beta; ``transforms`` makes the context that the
-    encoder's run in, or another. The loop runs on the CPU, in as many threads as PyTorch has; a GPU is waited for.
-    Where something is not finite, as in a training step that goes wrong, symbols stay as they are.
+    ``bit`` [N] is what a bit counts in squared error, 3 beta; ``transforms`` makes the context that the encoder's run
+    in, or another. On a CPU a compiled loop goes from block to block, in as many threads as PyTorch has; elsewhere many
+    blocks are searched at once (:mod:`pvc.models.motion_blocks`), which finds nearly the same, and nothing is waited
+    for. Where something is not finite, as in a training step that goes wrong, symbols stay as they are.
     """
 
     branch: Branch
@@ -81,17 +81,23 @@ class MotionSearch:
         told = [torch.zeros_like(mean)] if aim.before is None else [torch.zeros_like(mean), aim.before * gain]
         others = torch.cat([torch.round((t - mean) / step)[:, :2] * step for t in told], dim=1)
         factor = torch.as_tensor(step, device=mean.device).expand(len(mean), 1, *mean.shape[-2:])
-        prices = (LAGRANGE * self.bit).view(-1, 1, 1) * self.branch.prior.bits(MAGNITUDES).cpu()
+        bit = self.bit.to(mean.device, torch.float32, non_blocking=True)
         functions = self.branch.decoder.linear.weight[:2, :2] / gain[:, :2, :, :, None]
-        better = _refine(
-            torch.cat((_lightness(aim.target), reference, weight, motion[:, :2]), dim=1),
-            torch.cat(((symbols * step)[:, :2], factor, level[:, :2].clamp(min=0), others), dim=1),
-            with_borders(functions.expand(len(mean), -1, -1, -1, -1)),
-            prices,
+        refine = refine_by_loop if mean.device.type == "cpu" else motion_blocks.refine
+        better = refine(
+            ROUNDS,
+            target=_lightness(aim.target),
+            reference=reference,
+            weight=weight,
+            flow=motion[:, :2],
+            symbols=(symbols * step)[:, :2],
+            factor=factor,
+            others=others,
+            rows=level[:, :2].clamp(min=0).float(),
+            prices=(LAGRANGE * bit).view(-1, 1, 1) * self.branch.prior.bits(MAGNITUDES),
+            functions=with_borders(functions.expand(len(mean), -1, -1, -1, -1)),
         )
-        if better is None:
-            return symbols
-        return torch.cat((better.to(symbols) / step, symbols[:, 2:]), dim=1)
+        return torch.cat((better.to(symbols.dtype) / step, symbols[:, 2:]), dim=1)
 
 
 def with_borders(functions: Tensor) -> Tensor:
@@ -112,30 +118,25 @@ def _lightness(x: Tensor) -> Tensor:
     return x.float().sum(1, keepdim=True) * 3**-0.5
 
 
-def _refine(pixels: Tensor, blocks: Tensor, functions: Tensor, prices: Tensor) -> Tensor | None:
-    """:func:`pvc.models.motion_loop.refine` for each clip of a batch; better symbols [N, 2, h, w], int32.
-
-    ``pixels`` [N, 5, H, W] are target, reference, weight and flow; ``blocks`` [N, 5 + 2 n, h, w] are symbols, factor,
-    rows and other motion; all of a kind together, as what leaves a GPU is waited for. None where something is not
-    finite.
-    """
+def refine_by_loop(rounds: int, **problem: Tensor) -> Tensor:
+    """:func:`pvc.models.motion_blocks.refine` by :func:`pvc.models.motion_loop.refine`, int32."""
     from pvc.models import motion_loop  # not before: it takes seconds where it has to be compiled
 
-    made = [x.float().cpu().contiguous().numpy() for x in (pixels, blocks, functions, prices)]
-    if not all(np.isfinite(x).all() for x in made):
-        return None
-    pixels, blocks, functions, prices = made
-    blocks, clips = blocks.astype(np.int32), []
-    for seen, told, shapes, costs in zip(pixels, blocks, functions, prices, strict=True):
-        symbols, factor, rows, others = told[:2], told[2], told[3:5], told[5:].reshape(-1, 2, *told.shape[1:])
-        left = shapes, symbols, others, factor, rows, costs, np.zeros_like(factor)
-        clips.append(partial(motion_loop.refine, *seen[:3], seen[3:], *left))
-    strips, borders = _strips(blocks.shape[-2])
+    symbols = problem["symbols"].int().contiguous()
+    if not all(x.isfinite().all() for x in problem.values()):
+        return symbols
+    others, changed = problem["others"].unflatten(1, (-1, 2)), torch.zeros_like(symbols[:, 0])
+    pixels = [problem[k][:, 0] for k in ("target", "reference", "weight")] + [problem["flow"].clone()]
+    told = [x.int() for x in (others, problem["factor"][:, 0], problem["rows"])]
+    arguments = [*pixels, problem["functions"], symbols, *told, problem["prices"], changed]
+    clips = list(zip(*(x.contiguous().numpy() for x in arguments), strict=True))
+    strips, borders = _strips(symbols.shape[-2])
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for number in range(1, ROUNDS + 1):
-            for rows_of in (strips, borders):
-                list(pool.map(lambda job, number=number: job[0](number, *job[1]), product(clips, rows_of)))
-    return torch.from_numpy(blocks[:, :2])
+        for number, part in product(range(1, rounds + 1), (strips, borders)):
+            list(
+                pool.map(lambda job, number=number: motion_loop.refine(*job[0], number, *job[1]), product(clips, part))
+            )
+    return symbols
 
 
 def _strips(height: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:

@@ -266,7 +266,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
                 the others lie later in their group of pictures.
             through: references through which the gradient of a frame reaches those before it: ``none``, ``inter``
                 (P-frames, as in SSF), or ``all``, the I-frame too.
-            motion_search: code the motion that an encoder finds (:mod:`pvc.models.motion_search`); a GPU is waited for.
+            motion_search: code the motion that an encoder finds (:mod:`pvc.models.motion_search`).
         """
         if motion_search and not self.motion_searchable:
             raise ConfigError("motion_search needs a model with spatial_prediction; give motion_search=false")
@@ -277,7 +277,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         def estimate(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None, aim):
             choose = None
             if motion_search and isinstance(aim, MotionAim):
-                rate = torch.tensor([self.beta]) if beta is None else beta.cpu()
+                rate = torch.tensor([self.beta]) if beta is None else beta
                 choose = MotionSearch(branch, condition, aim, 3 * rate.expand(n), nullcontext)
             with torch.autocast(y.device.type, enabled=False):
                 y_hat, symbols, bits = branch.prior(y.float(), condition.coarse, condition.e, context, choose)

@@ -13,6 +13,7 @@ from pvc.errors import CheckpointError
 from pvc.models.checkpoint import load_state, read_model_info
 from pvc.models.cpvc import CPVC
 from pvc.models.ssf import ScaleSpaceFlow
+from pvc.models.widen import widened
 
 # What a multi-rate or ROI model has and a single-rate SSF has not; all of it starts without effect.
 _ADDED = (".scale", ".shift", ".mask.weight", ".rate")
@@ -34,6 +35,8 @@ def warm_start(model: ScaleSpaceFlow | CPVC, path: str | Path) -> None:
     Layers keep their numbers when beta conditions are put between them, so layers are matched by what they are: the
     parameters of every module of the same kind, in order. The new parts stay as they were made (without effect).
 
+    A tiny model may have more picture latents than the checkpoint (:func:`pvc.models.widen.widened`).
+
     Raises:
         CheckpointError: the file is missing or its weights have other shapes.
     """
@@ -50,6 +53,11 @@ def warm_start(model: ScaleSpaceFlow | CPVC, path: str | Path) -> None:
     whole = any(k.endswith(_ADDED) for k in state)
     source = _ordered(state, whole)
     target = _ordered(model.state_dict(), whole)
+    if path.suffix == ".safetensors" and source.keys() == target.keys():
+        there = read_model_info(path)["config"]
+        if there["transform"] == "patch" and there["latent"] < model.config["latent"]:
+            latents = there["latent"], model.config["latent"]
+            widened(source, target, latents, there["motion_latent"] or there["latent"])
     odd = sorted(source.keys() ^ target.keys())
     odd += [k for k in target if k in source and source[k].shape != target[k].shape]
     if odd:

@@ -120,9 +120,8 @@ def a_frame(work, clip) -> dict[str, int]:
 
 
 CODECS = {
-    # The picture goes there and comes back as grey for the estimate of motion, which goes there; what the search for
-    # motion needs comes back (pixels, blocks, functions, prices), and what it finds goes there; bytes come back.
-    "patch": (NeuralCodec, {"cpu to cuda": 3, "cuda to cpu": 6}),
+    # The picture goes there and comes back as grey for the estimate of motion, which goes there; bytes come back.
+    "patch": (NeuralCodec, {"cpu to cuda": 2, "cuda to cpu": 2}),
     "conv": (NeuralCodec, {"cpu to cuda": 1, "cuda to cpu": 1}),
     # Picture and base layer go there.
     "cpvc": (CpvcCodec, {"cpu to cuda": 2, "cuda to cpu": 1}),

@@ -1,6 +1,7 @@
 """An encoder's search for better motion lowers what it says it lowers, and the decoder need not know."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pvc.data.synthetic import Synthetic
 from pvc.entropy import spatial
 from pvc.errors import ConfigError
 from pvc.importance import weighted_mask
-from pvc.models import motion_loop, motion_search
+from pvc.models import motion_blocks, motion_loop, motion_search
 from pvc.models.checkpoint import load_model
 from pvc.models.motion import motion_hints
 from pvc.models.patch import flow_decoder_basis
@@ -22,26 +23,25 @@ from pvc.paths import find_checkpoints
 from tests.models.conftest import make
 
 LINES, COLUMNS, UNIT = 4, 6, 0.5
-SIZE = 16 * LINES, 16 * COLUMNS
 
 
 class Problem:
     """A picture whose content moves by (3, -2) pixels on the left and (-2, 1) on the right, and an encoder's start."""
 
-    def __init__(self, seed=0, factor=1):
+    def __init__(self, seed=0, factor=1, size=(LINES, COLUMNS)):
         generator = torch.Generator().manual_seed(seed)
-        texture = F.interpolate(torch.rand(1, 1, 14, 20, generator=generator), SIZE, mode="bicubic")
-        self.reference = texture.contiguous()
-        self.true = torch.zeros(1, 2, LINES, COLUMNS, dtype=torch.int32)
+        texture = torch.rand(1, 1, *(3 * n + 2 for n in size), generator=generator)
+        self.reference = F.interpolate(texture, [16 * n for n in size], mode="bicubic").contiguous()
+        self.true = torch.zeros(1, 2, *size, dtype=torch.int32)
         self.true[:, 0, :, :3], self.true[:, 1, :, :3] = 6, -4
         self.true[:, 0, :, 3:], self.true[:, 1, :, 3:] = -4, 2
         self.functions = BlockSynthesis(2, 2, 32, 16).requires_grad_(False)
         self.functions.weight.copy_(UNIT * flow_decoder_basis()[:, :2])
         self.target = self.moved(self.true)
         self.weight = torch.ones_like(self.target)
-        self.rows = torch.zeros(2, LINES, COLUMNS, dtype=torch.int32)
+        self.rows = torch.zeros(2, *size, dtype=torch.int32)
         self.prices = 0.002 * (1 + 2 * torch.arange(64.0).add(1).log2())[None]
-        self.factor = torch.full((LINES, COLUMNS), factor, dtype=torch.int32)
+        self.factor = torch.full(size, factor, dtype=torch.int32)
         noise = torch.randint(-1, 2, self.true.shape, generator=generator, dtype=torch.int32)
         self.start = (self.true + noise) // factor * factor
 
@@ -59,57 +59,75 @@ class Problem:
         coded = spatial.differences(symbols.float(), (0, 1), self.factor.float()) / self.factor
         return (error.sum() + self.prices[0][coded.abs().long()].sum()).item()
 
-    def search(self, start=None, rounds=1, others=(), parts=((0, LINES),), anew=False):
-        symbols = (self.start if start is None else start)[0].clone().numpy()
-        flow = self.flow(torch.from_numpy(symbols)[None])[0].contiguous().numpy()
-        changed = np.zeros_like(self.factor.numpy())
+    def posed(self, start=None, others=()):
+        """Arguments of both searches."""
+        start = self.start if start is None else start
+        return {
+            "target": self.target,
+            "reference": self.reference,
+            "weight": self.weight,
+            "flow": self.flow(start),
+            "symbols": start.float(),
+            "factor": self.factor.float()[None, None],
+            "others": torch.cat([torch.zeros_like(start), *others], dim=1).float(),
+            "rows": self.rows.float()[None],
+            "prices": self.prices[None],
+            "functions": motion_search.with_borders(self.functions.weight[None]),
+        }
+
+    def loop(self, rounds=1, parts=((0, LINES),), anew=False):
+        """What the loop finds where rows are shared out otherwise."""
+        posed = {k: v[0].numpy() for k, v in self.posed().items()}
+        symbols, changed = self.start[0].clone().numpy(), np.zeros_like(self.factor.numpy())
+        others, flow = np.zeros_like(symbols)[None], posed["flow"].copy()
+        planes = [posed[k][0] for k in ("target", "reference", "weight")]
+        told = flow, posed["functions"], symbols, others, self.factor.numpy(), self.rows.numpy(), posed["prices"]
         for number, (first, last) in itertools.product(range(1, rounds + 1), parts):
             if anew:
                 changed[:] = number
-            motion_loop.refine(
-                *(x[0, 0].numpy() for x in (self.target, self.reference, self.weight)),
-                flow,
-                motion_search.with_borders(self.functions.weight[None])[0].numpy(),
-                symbols,
-                np.stack([np.zeros_like(symbols), *others]),
-                self.factor.numpy(),
-                self.rows.numpy(),
-                self.prices.numpy(),
-                changed,
-                number,
-                first,
-                last,
-            )
-        assert np.abs(flow - self.flow(torch.from_numpy(symbols)[None])[0].numpy()).max() < 1e-4
-        return torch.from_numpy(symbols)[None]
+            motion_loop.refine(*planes, *told, changed, number, first, last)
+        found = torch.from_numpy(symbols)[None]
+        assert (torch.from_numpy(flow) - self.flow(found)).abs().max() < 1e-4
+        return found
+
+
+@pytest.fixture(params=["loop", "blocks"])
+def search(request):
+    """(problem, rounds, start, others) -> symbols [1, 2, h, w], by the search for a CPU or that for a GPU."""
+    refine = {"loop": motion_search.refine_by_loop, "blocks": motion_blocks.refine}[request.param]
+
+    def found(problem, rounds=1, **posed):
+        return refine(rounds, **problem.posed(**posed)).int()
+
+    return found
 
 
 @pytest.mark.parametrize("factor", [1, 2])
-def test_every_round_lowers_the_total(factor):
+def test_every_round_lowers_the_total(search, factor):
     problem = Problem(factor=factor)
-    totals = [problem.total(problem.search(rounds=n)) for n in range(4)]
+    totals = [problem.total(search(problem, n)) for n in range(4)]
     assert all(b <= a * 1.0001 for a, b in itertools.pairwise(totals)), totals
     assert totals[2] < 0.5 * totals[0]
-    assert not (problem.search(rounds=2) % factor).any()
+    assert not (search(problem, 2) % factor).any()
 
 
-def test_a_block_takes_the_motion_of_one_beside_it_that_predicts_better():
+def test_a_block_takes_the_motion_of_one_beside_it_that_predicts_better(search):
     problem = Problem()
     start = problem.true.clone()
     start[:, :, 2, 1] = 40  # far from the truth
-    found = problem.search(start, rounds=2)
+    found = search(problem, 2, start=start)
     assert (found - problem.true)[:, :, 2, 1].abs().max() <= 2 and problem.total(found) < 0.1 * problem.total(start)
 
 
-def test_motion_that_others_tell_is_tried():
+def test_motion_that_others_tell_is_tried(search):
     problem = Problem()
     nowhere = torch.zeros_like(problem.true)
-    found = problem.search(nowhere, others=[problem.true[0].numpy()])
-    assert problem.total(found) < 0.4 * problem.total(problem.search(nowhere))
+    found = search(problem, start=nowhere, others=[problem.true])
+    assert problem.total(found) < 0.4 * problem.total(search(problem, start=nowhere))
 
 
 @pytest.mark.parametrize("blind", ["target", "weight"])
-def test_where_nothing_is_to_be_seen_or_nothing_counts_motion_costs_least(blind):
+def test_where_nothing_is_to_be_seen_or_nothing_counts_motion_costs_least(search, blind):
     problem = Problem()
     if blind == "target":
         problem.target, problem.reference = torch.full_like(problem.target, 0.5), torch.full_like(problem.target, 0.5)
@@ -118,20 +136,67 @@ def test_where_nothing_is_to_be_seen_or_nothing_counts_motion_costs_least(blind)
     even = torch.full_like(problem.true, 3)
     start = even.clone()
     start[:, 0, 1, 1], start[:, 1, 2, 4] = 5, -2
-    assert torch.equal(problem.search(start), even)
+    assert torch.equal(search(problem, start=start), even)
+
+
+def test_many_blocks_at_once_are_as_well_searched_as_one_after_the_other():
+    for seed in range(3):
+        problem = Problem(seed)
+        one, many = (
+            problem.total(refine(motion_search.ROUNDS, **problem.posed()))
+            for refine in (motion_search.refine_by_loop, motion_blocks.refine)
+        )
+        assert many < one + 0.1 * (problem.total(problem.start) - one)
+
+
+def test_many_blocks_at_once_know_where_their_pixels_are_taken_from():
+    problem = Problem()
+    posed = problem.posed()
+    blocks = motion_blocks.Blocks(**posed)
+    for top, left in itertools.product((0, 1), (0, 1)):
+        blocks.improve(top, left)
+    found = blocks.symbols[:, :, 1:-1, 1:-1]
+    assert not torch.equal(found, posed["symbols"])
+    anew = motion_blocks.Blocks(**posed | {"symbols": found, "flow": problem.flow(found)})
+    assert (blocks.at - anew.at)[:, 8:-8, 8:-8].abs().max() < 1e-6
+
+
+def test_clips_of_a_batch_are_searched_apart(search):
+    problems = [Problem(seed, factor) for seed, factor in ((0, 1), (1, 2), (2, 1))]
+    problems[2].prices = problems[2].prices * 3
+    alone = torch.cat([search(p, 2) for p in problems])
+    posed = [p.posed() for p in problems]
+    batch = {k: torch.cat([p[k] for p in posed]) for k in posed[0]}
+    together = SimpleNamespace(posed=lambda: batch)
+    assert torch.equal(search(together, 2), alone)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (2, 5), (3, 2)])
+def test_pictures_of_few_blocks(search, size):
+    problem = Problem(size=size)
+    assert problem.total(search(problem, 4)) < problem.total(problem.start)
+
+
+@pytest.mark.parametrize("name", ["target", "flow", "rows", "prices", "others"])
+def test_symbols_stay_where_something_is_not_finite(search, name):
+    problem = Problem()
+    posed = problem.posed()
+    posed[name] = posed[name].contiguous()
+    posed[name].view(-1)[-1] = torch.nan
+    assert torch.equal(search(SimpleNamespace(posed=lambda: posed)), problem.start)
 
 
 def test_what_is_found_does_not_hang_on_how_rows_are_shared_out():
     """Rows two apart know nothing of each other."""
     problem = Problem()
-    together, reverse = problem.search(parts=((0, 1), (2, 4), (1, 2))), problem.search(parts=((2, 4), (0, 1), (1, 2)))
+    together, reverse = problem.loop(parts=((0, 1), (2, 4), (1, 2))), problem.loop(parts=((2, 4), (0, 1), (1, 2)))
     assert torch.equal(together, reverse)
 
 
 def test_blocks_that_are_left_out_would_not_have_changed():
     problem = Problem()
     for rounds in range(1, 6):
-        assert torch.equal(problem.search(rounds=rounds), problem.search(rounds=rounds, anew=True))
+        assert torch.equal(problem.loop(rounds=rounds), problem.loop(rounds=rounds, anew=True))
 
 
 def test_rows_are_shared_out_once():

@@ -1,10 +1,14 @@
 """What SSF and MR-MD-SSF promise."""
 
+import json
+
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from pvc.errors import CheckpointError, ConfigError
-from pvc.models.checkpoint import fingerprint, load_model, read_model_info, save_model
+from pvc.models.checkpoint import fingerprint, load_model, load_state, read_model_info, save_model
 from pvc.models.warm_start import from_compressai, warm_start
 from tests.models.conftest import make, wake
 
@@ -99,6 +103,17 @@ def test_a_saved_model_is_the_one_that_was_written(kind, clip, tmp_path):
         assert torch.equal(loaded(clip).x_hat, model(clip).x_hat)
 
 
+def test_tables_that_branches_share_are_in_the_file_once(tmp_path):
+    save_model(make("patch"), tmp_path / "m.safetensors")
+    tables = [k for k in load_state(tmp_path / "m.safetensors") if k.endswith("conditional._quantized_cdf")]
+    with safe_open(tmp_path / "m.safetensors", "pt") as file:
+        assert len(tables) == 3 and len(set(tables) & set(file.keys())) == 1
+        state, about = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118 (not a dict)
+    save_file(state, tmp_path / "m.safetensors", about | {"alike": json.dumps({tables[0]: "nothing"})})
+    with pytest.raises(CheckpointError, match=r"m\.safetensors cannot be read"):
+        load_model(tmp_path / "m.safetensors")
+
+
 def test_another_model_has_another_fingerprint():
     a, b = make("patch", seed=0), make("patch", seed=1)
     a.update(), b.update()
@@ -127,6 +142,35 @@ def test_a_conditioned_checkpoint_is_taken_over_whole_or_refused(tmp_path):
     assert all(torch.equal(model.state_dict()[n], start.state_dict()[n]) for n in learnt)
     with pytest.raises(CheckpointError, match="another architecture"):
         warm_start(make("patch", multirate=True), tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("extra", [{}, {"multirate": True, "roi": True}])
+def test_a_model_goes_on_with_more_latents(extra, clip, tmp_path):
+    start = make("patch", **extra)
+    save_model(start, tmp_path / "m.safetensors")
+    model = make("patch", seed=5, latent=64, **extra)
+    warm_start(model, tmp_path / "m.safetensors")
+    kept = [*range(24), *range(48, 52), *range(56, 60)]  # the lowest frequencies of lightness and of either colour
+    found = []
+    for m in (start, model):
+        condition = m._condition(1e-3, torch.ones(1, 1, 96, 128), torch.device("cpu"))
+
+        def keep(name, branch, y, condition, context, aim):
+            y_hat, symbols, _ = branch.prior(y, condition.coarse, condition.e, context)
+            found.append(symbols)
+            return y_hat, symbols
+
+        x = m.pad(clip[:, 0])
+        with torch.no_grad():
+            found.append((m.code_intra(x, condition, keep)[0] - x).square().mean())
+    (few, worse, many, better) = found
+    assert torch.equal(many[:, kept], few) and few.any()
+    assert better < 0.9 * worse
+    with torch.no_grad():
+        assert model(clip, full(1e-3)).x_hat.isfinite().all()
+    save_model(model, tmp_path / "wide.safetensors")
+    with pytest.raises(CheckpointError, match="another architecture"):
+        warm_start(make("patch", **extra), tmp_path / "wide.safetensors")
 
 
 def test_gains_follow_beta_where_another_rate_is_continued(tmp_path):

@@ -1,11 +1,14 @@
 """A step waits for no GPU, and what makes it faster does not change what is learnt."""
 
+from functools import lru_cache
+
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from pvc import constants
 from pvc.entropy.noise import of_samples
 from pvc.errors import ConfigError, TrainingError
 from pvc.losses.rate_distortion import RateDistortion
@@ -20,8 +23,9 @@ from tests.training.test_train_command import SMALL
 COUNTING = "+trainer.profiler={_target_: tests.training.reads.CountReads}"
 HERE = ["name=test", "page=null", "trainer.accelerator=cpu", "trainer.precision=32-true", "pictures_every=0"]
 KINDS = {
-    "conv": ("conv", {"multirate": True, "roi": True}),
-    "tiny": ("patch", {"multirate": True, "roi": True, "step_map": True}),
+    "conv": ("conv", {"multirate": True, "roi": True}, {}),
+    "tiny": ("patch", {"multirate": True, "roi": True, "step_map": True}, {}),
+    "tiny with motion_search": ("patch", {"step_map": True, "multirate": True, "roi": True}, {"motion_search": True}),
 }
 
 
@@ -49,9 +53,10 @@ def test_only_an_optimiser_that_is_not_fused_has_the_norm_read():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_model_and_loss_wait_for_no_gpu(kind):
+def test_model_and_loss_wait_for_no_gpu(kind, monkeypatch):
     """On a GPU that is not there: shapes alone are computed, and what would need a value is an error."""
-    transform, extra = KINDS[kind]
+    monkeypatch.setattr(constants, "_constant", lru_cache(constants._constant.__wrapped__))
+    transform, extra, how = KINDS[kind]
     model, loss = make(transform, **extra).train(), RateDistortion()
     with FakeTensorMode(), torch.device("cuda:7"):
         on_a_gpu(model)
@@ -59,7 +64,7 @@ def test_model_and_loss_wait_for_no_gpu(kind):
         hints = torch.zeros(2, 2, 2, 96, 96) if model.motion_hint else None
         for _ in range(2):  # tables are made in the first
             with Reads() as reads, of_samples(0, torch.arange(2)):
-                coded = model(frames, torch.rand(2), q, hints)
+                coded = model(frames, torch.rand(2), q, hints, **how)
                 loss(frames, coded.x_hat, coded.bits, torch.rand(2), q)
         assert coded.x_hat.device.type == "cuda" and not reads.found
 
@@ -67,7 +72,7 @@ def test_model_and_loss_wait_for_no_gpu(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_a_step_on_a_gpu_does_not_synchronise(gpu, kind, precision):
-    transform, extra = KINDS[kind]
+    transform, extra, how = KINDS[kind]
     model = make(transform, **extra).train().cuda().to(memory_format=torch.channels_last)
     loss, guard = RateDistortion(), StepGuard(2, every=1000)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -80,7 +85,7 @@ def test_a_step_on_a_gpu_does_not_synchronise(gpu, kind, precision):
         try:
             with of_samples(0, index):
                 with torch.autocast("cuda", precision, enabled=precision != torch.float32):
-                    coded = model(frames, beta, q, hints)
+                    coded = model(frames, beta, q, hints, **how)
                 loss(frames, coded.x_hat.float(), coded.bits, beta, q)["loss"].backward()
             guard(optimizer, parameters, 1.0, i)
             optimizer.step()

@@ -1,0 +1,63 @@
+"""More latents for a tiny model that is trained: finer detail, from where it has come to."""
+
+import torch
+from torch import Tensor
+
+from pvc.entropy.conditional import scale_to_level
+from pvc.models.patch import dct_frequencies, image_deviation
+
+
+def widened(source: dict[str, Tensor], target: dict[str, Tensor], latent: tuple[int, int], motion: int) -> None:
+    """Make tensors of ``source`` as large as those of ``target``, in place, for more picture latents.
+
+    What was there stays what it was: in I-frames the same symbols, of as many bits. New latents are functions of the
+    DCT, as ``target`` has them; their gain and what they spread like is told by the nearest frequency that there was,
+    and they tell nothing yet. Tensors whose sizes are no matter of the latents stay as they are.
+
+    Args:
+        source, target: states of the same keys. latent: how many ``source`` and ``target`` have. motion: latents of
+            motion of both.
+    """
+    old, new = latent
+    kept, motions = _places(old, new), torch.arange(motion)
+    # by sizes: latents; those and motion; those of two frames and motion (``ScaleSpaceFlow._residual_context``)
+    places = {(old, new): kept}
+    places[old + motion, new + motion] = torch.cat((kept, new + motions))
+    places[2 * old + motion, 2 * new + motion] = torch.cat((kept, new + kept, 2 * new + motions))
+    nearest, offset = _nearest(old, new)
+    for key, wide in target.items():
+        narrow = source[key]
+        sizes = list(zip(narrow.shape, wide.shape))
+        if (
+            narrow.dim() != wide.dim()
+            or any(a != b and (a, b) not in places for a, b in sizes)
+            or narrow.shape == wide.shape
+        ):
+            continue
+        if ".gain." in key or ".scale_head." in key:
+            made = narrow.index_select([a != b for a, b in sizes].index(True), nearest)
+            if key.endswith("bias"):
+                made = made + offset
+        else:
+            made = wide.clone() if key.endswith("linear.weight") else torch.zeros_like(wide)
+        at = [torch.arange(a) if a == b else places[a, b] for a, b in sizes]
+        made[torch.meshgrid(*at, indexing="ij")] = narrow.to(made.dtype)
+        source[key] = made
+
+
+def _places(old: int, new: int) -> Tensor:
+    """Of ``old`` latents among ``new``: of each colour the lowest frequencies, see ``pvc.models.patch.image_basis``."""
+    few, many = torch.arange(old // 8), new // 8
+    return torch.cat((torch.arange(old - 2 * len(few)), new - 2 * many + few, new - many + few))
+
+
+def _nearest(old: int, new: int) -> tuple[Tensor, Tensor]:
+    """For each of ``new`` latents, which of ``old`` is nearest in frequency, and how many levels more it spreads."""
+    starts, levels = [], [scale_to_level(image_deviation(n, n // 8, 1.0)) for n in (old, new)]
+    first = 0
+    for few, many in ((old - 2 * (old // 8), new - 2 * (new // 8)), *[(old // 8, new // 8)] * 2):
+        there, wanted = (torch.tensor(dct_frequencies(n), dtype=torch.float64) for n in (few, many))
+        starts.append(first + torch.cdist(wanted, there).argmin(1))
+        first += few
+    nearest = torch.cat(starts)
+    return nearest, levels[1] - levels[0][nearest]
