@@ -7,7 +7,8 @@ What a network makes of two frames says nothing of what motion costs to send. An
 over the mean motion of each block, one block after the other, all others as they are (iterated conditional modes:
 Besag, "On the statistical analysis of dirty pictures", 1986). Where the picture has no gradient, or counts little, a
 block takes the motion that its neighbours tell and costs next to nothing; elsewhere it moves on to what predicts
-better. Tried are the motion of the blocks around, of the frame before, none, and a step in each direction.
+better. Tried are the motion of the blocks around, of the frame before, none, and a step in each direction. What is told
+beside the mean motion of blocks is left out of a frame where J is lower without.
 """
 
 from collections.abc import Callable
@@ -69,35 +70,70 @@ class MotionSearch:
     @torch.compiler.disable
     @torch.no_grad()
     def __call__(self, symbols: Tensor, mean: Tensor, step: Tensor | int, level: Tensor) -> Tensor:
-        """Better symbols [N, M, h, w]: the first two channels change, the mean motion of a block."""
+        """Better symbols [N, M, h, w]: the first two channels, a block's mean motion, change; the others go or stay."""
         aim, q, e = self.aim, self.condition.q, self.condition.e
-        with self.transforms():
-            motion = aim.decode(symbols * step + mean).float()
+        target = _lightness(aim.target)
+        weight = torch.ones_like(target) if q is None else distortion_weight(q)
+        bit = self.bit.to(mean.device, torch.float32, non_blocking=True)
+        prices = (LAGRANGE * bit).view(-1, 1, 1) * self.branch.prior.bits(MAGNITUDES)
+        rest, rows = symbols[:, 2:], level.clamp(min=0).float()
+        if mean.device.type != "cpu" or rest.any():  # a GPU would be waited for
+            rest = rest * self._worth(symbols, mean, step, rows, prices, target, weight)
+            symbols = torch.cat((symbols[:, :2], rest), dim=1)
+        motion = self._motion(symbols * step + mean)
         # blurred where it lies, not where it is taken from: one plane in place of a space of them
         still = torch.cat((torch.zeros_like(motion[:, :2]), motion[:, 2:]), dim=1)
         reference = aim.predict(_lightness(aim.reference), still)[0]
-        weight = torch.ones_like(reference) if q is None else distortion_weight(q)
         gain = self.branch.gain(e)
         told = [torch.zeros_like(mean)] if aim.before is None else [torch.zeros_like(mean), aim.before * gain]
         others = torch.cat([torch.round((t - mean) / step)[:, :2] * step for t in told], dim=1)
         factor = torch.as_tensor(step, device=mean.device).expand(len(mean), 1, *mean.shape[-2:])
-        bit = self.bit.to(mean.device, torch.float32, non_blocking=True)
         functions = self.branch.decoder.linear.weight[:2, :2] / gain[:, :2, :, :, None]
         refine = refine_by_loop if mean.device.type == "cpu" else motion_blocks.refine
         better = refine(
             ROUNDS,
-            target=_lightness(aim.target),
+            target=target,
             reference=reference,
             weight=weight,
             flow=motion[:, :2],
             symbols=(symbols * step)[:, :2],
             factor=factor,
             others=others,
-            rows=level[:, :2].clamp(min=0).float(),
-            prices=(LAGRANGE * bit).view(-1, 1, 1) * self.branch.prior.bits(MAGNITUDES),
+            rows=rows[:, :2],
+            prices=prices,
             functions=with_borders(functions.expand(len(mean), -1, -1, -1, -1)),
         )
-        return torch.cat((better.to(symbols.dtype) / step, symbols[:, 2:]), dim=1)
+        return torch.cat((better.to(symbols.dtype) / step, rest), dim=1)
+
+    def _motion(self, latent: Tensor) -> Tensor:
+        """Flow and scale [N, 3, H, W]."""
+        with self.transforms():
+            return self.aim.decode(latent).float()
+
+    def _worth(
+        self,
+        symbols: Tensor,
+        mean: Tensor,
+        step: Tensor | int,
+        rows: Tensor,
+        prices: Tensor,
+        target: Tensor,
+        weight: Tensor,
+    ) -> Tensor:
+        """Whether what is told beside the mean motion of blocks is worth its bits [N, 1, 1, 1].
+
+        Where motion is faster than all that a network has seen, what it makes of it is not.
+        """
+        plain = torch.cat((symbols[:, :2], torch.zeros_like(symbols[:, 2:])), dim=1)
+        errors = []
+        for tried in (plain, symbols):
+            seen = self.aim.predict(_lightness(self.aim.reference), self._motion(tried * step + mean))[0]
+            errors.append(((seen - target).square() * weight).sum((1, 2, 3), keepdim=True))
+        rows = torch.nan_to_num(rows[:, 2:]).clamp(max=prices.shape[1] - 1).long()
+        magnitude = torch.nan_to_num(symbols[:, 2:]).abs().clamp(max=MAGNITUDES - 1).long()
+        clip = torch.arange(len(prices), device=prices.device).view(-1, 1, 1, 1)
+        cost = (prices[clip, rows, magnitude] - prices[clip, rows, 0]).sum((1, 2, 3), keepdim=True)
+        return errors[1] + cost < errors[0]
 
 
 def with_borders(functions: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """An encoder's search for better motion lowers what it says it lowers, and the decoder need not know."""
 
 import itertools
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +14,10 @@ from pvc.entropy import spatial
 from pvc.errors import ConfigError
 from pvc.importance import weighted_mask
 from pvc.models import motion_blocks, motion_loop, motion_search
+from pvc.models.branch import Condition
 from pvc.models.checkpoint import load_model
 from pvc.models.motion import motion_hints
+from pvc.models.motion_search import MotionAim, MotionSearch
 from pvc.models.patch import flow_decoder_basis
 from pvc.models.rows import BlockSynthesis
 from pvc.models.ssf import ScaleSpaceFlow
@@ -243,6 +246,37 @@ def test_a_clip_takes_fewer_bits_for_a_like_picture(released, scene, monkeypatch
         plain = coded(released, frames, maps, 1.6e-3)
     sizes = [sum(len(data) for data, _ in out[1:]) for out in (searched, plain)]
     assert sizes[0] < 0.97 * sizes[1] and cost(searched) < cost(plain)
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_what_is_told_beside_mean_motion_stays_where_it_is_worth_its_bits(moves):
+    model, generator = make("patch"), torch.Generator().manual_seed(0)
+    reference = F.interpolate(torch.rand(1, 3, 14, 20, generator=generator), (64, 96), mode="bicubic").clamp(0, 1)
+    flow = torch.zeros(1, 3, 64, 96)
+    flow[:, 0] = 3.0
+
+    def decode(latent):  # the third latent moves all
+        return flow * latent[:, 2].mean()
+
+    target = model.predict(reference, flow * moves)[0]
+    aim = MotionAim(target, reference, decode, model.predict, None)
+    search = MotionSearch(model.motion, Condition(), aim, torch.tensor([3e-4]), nullcontext)
+    symbols = torch.zeros(1, 8, 4, 6)
+    symbols[:, 2] = 1
+    found = search(symbols, torch.zeros_like(symbols), 1, torch.zeros_like(symbols))
+    assert torch.equal(found[:, 2:], symbols[:, 2:] * moves)
+
+
+def test_a_motion_network_that_goes_astray_costs_little(scene, monkeypatch):
+    """As where motion is faster than any that it was trained on."""
+    model = load_model(find_checkpoints("mr-md-ssf-tiny")[0])
+    with torch.no_grad():
+        model.motion.encoder.body[-1].bias[2:] += 4
+    found = coded(model, scene[0], scene[1], 1.6e-3)
+    monkeypatch.setattr(MotionSearch, "_worth", lambda self, symbols, *_: torch.ones_like(symbols[:, :1, :1, :1]))
+    astray = coded(model, scene[0], scene[1], 1.6e-3)
+    sizes = [sum(len(data) for data, _ in out[1:]) for out in (found, astray)]
+    assert sizes[0] < 0.6 * sizes[1]
 
 
 def test_any_number_of_threads_finds_the_same(released, scene):
