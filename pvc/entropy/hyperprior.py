@@ -1,11 +1,12 @@
 """Mean and scale hyperprior (Minnen et al., NeurIPS 2018) with table indices that are computed exactly."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from compressai.ops import quantize_ste
-from torch import Tensor
+from torch import Tensor, nn
 
 from pvc.entropy import exact, noise
 from pvc.entropy.coder import Reader, Writer
@@ -98,6 +99,11 @@ class Hyperprior(Conditional):
         self.context_mean = context_mean
         self.latent, self.hyper = latent, hyper
         self.factorized = FactorizedPrior(hyper)
+
+    def scale_parameters(self) -> Iterator[nn.Parameter]:
+        """Those of what tells the symbols' spread. They change what symbols cost, and no symbol."""
+        for net in (self.scale, self.context_scale, self.scale_head):
+            yield from () if net is None else net.parameters()
 
     def _hyper_latent(self, y: Tensor, coarse: Tensor | None, e: Tensor | None) -> Tensor:
         """z from y, or from what the dead zone leaves of y, so that z knows where the zeros are."""

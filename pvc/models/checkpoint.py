@@ -24,7 +24,7 @@ _TABLES = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
 def save_model(model: Model, path: str | Path, meta: dict | None = None) -> None:
     """Write ``model`` in half precision with its coder tables; ``meta`` (steps, data, commit ...) is kept beside them.
 
-    Tensors that are alike, as the tables of branches with the same density, are written once.
+    Identical tensors, as the tables of branches with the same density, are written once.
 
     The weights are rounded first, in place, and the tables computed from the rounded ones, so that the model that is
     loaded again is the one that was written, bit for bit.
@@ -81,8 +81,8 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         with safe_open(path, "pt") as file:
             state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
             alike = json.loads((file.metadata() or {}).get("alike", "{}"))
-        return state | {k: state[name].clone() for k, name in alike.items()}
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        return {k: state[name] for k, name in alike.items()} | state
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}") from None
 
 

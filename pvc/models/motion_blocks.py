@@ -4,6 +4,8 @@ Blocks two apart, in rows and in columns, reach different pixels, and no price h
 blocks moves at once, and J falls as if it were one after the other.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,9 +15,12 @@ from pvc.entropy.spatial import median
 from pvc.models.patch import BLOCK
 
 _REACH = 2 * BLOCK  # pixels on each side of the square that a block's motion moves
-_AROUND = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]  # rows and columns away from a block
-_OWN, _PRICED = 4, (4, 5, 7, 8)  # the block among these, and the symbols in whose price it has a part
 _STEPS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))
+# Of a block and those around it, row by row: itself, those beside it, and by what it is told.
+_OWN, _BESIDE, _TELLING = 4, (1, 3, 5, 7), (3, 1, 0)
+# The symbols in whose price it has a part, and by what these are told: left, above, corner.
+_PRICED = (4, 5, 7, 8)
+_TOLD = tuple(tuple(k - back for k in _PRICED) for back in (1, 3, 4))
 
 
 class Blocks:
@@ -59,51 +64,61 @@ class Blocks:
         side = (_REACH - BLOCK) // 2
         self.at = F.pad(at, (0, 0, *(side,) * 4))
         self.target, self.weight = (F.pad(p[:, 0], (side,) * 4) for p in (target, weight))  # outside nothing counts
-        self.functions = functions.permute(0, 1, 2, 3, 5, 6, 4) * unit  # [N, 3, 3, 2, 32, 32, 2]: to x and y last
-        self.symbols, self.rows = F.pad(symbols, (1,) * 4), F.pad(rows.long(), (1,) * 4)
+        functions = functions.permute(0, 1, 2, 3, 5, 6, 4) * unit  # [N, 3, 3, 2, 32, 32, 2]: to x and y last
+        self.symbols, rows = F.pad(symbols, (1,) * 4), F.pad(rows.long(), (1,) * 4)
         self.factor = F.pad(factor[:, 0], (1,) * 4, value=1)
         self.others, self.prices = others.unflatten(1, (-1, 2)), prices
 
-    def improve(self, top: int, left: int) -> None:
-        """Lower J by the blocks in every second row from ``top`` and every second column from ``left`` on."""
-        (h, w), device = self.size, self.at.device
-        ranges = (0, len(self.at), 1), (top, h, 2), (left, w, 2)
+        self.quarters = [self._quarter(functions, rows, top, left) for top in (0, 1) for left in (0, 1)]
+
+    def _quarter(self, functions: Tensor, rows: Tensor, top: int, left: int) -> "_Quarter":
+        """Blocks in every second row from ``top`` and every second column from ``left`` on."""
+        (h, w), clips, device = self.size, len(self.at), self.at.device
+        ranges = (0, clips, 1), (top, h, 2), (left, w, 2)
         grid = torch.meshgrid(*(torch.arange(*r, device=device) for r in ranges), indexing="ij")
-        n, i, j = (index.flatten() for index in grid)  # of B blocks
-        around = [(i + v, j + u) for v, u in _AROUND]
-        near, rows = (torch.stack([p[n, :, v + 1, u + 1] for v, u in around], 1) for p in (self.symbols, self.rows))
-        factors = torch.stack([self.factor[n, v + 1, u + 1] for v, u in around], 1)
-        inside = torch.stack([(v < h) & (u < w) for v, u in around], 1)
-        at, target, weight = (self._tiles(p, top, left).flatten(0, 2) for p in (self.at, self.target, self.weight))
-        functions = self.functions[n, (i > 0).int() + (i == h - 1), (j > 0).int() + (j == w - 1)]
-        bounds = [b[n] for b in self.bounds]
-        own, factor = near[:, _OWN, None], factors[:, _OWN, None, None]
+        n, i, j = (index.flatten() for index in grid)
+        around = torch.arange(9, device=device)
+        near = n[:, None], i[:, None] + around // 3, j[:, None] + around % 3
+        return _Quarter(
+            n=n,
+            i=i,
+            j=j,
+            near=near,
+            factors=self.factor[near][..., None],
+            inside=((near[1] <= h) & (near[2] <= w))[..., None],
+            prices=self.prices[near[0][..., None], rows[near[0], :, near[1], near[2]]],
+            functions=functions[n, (i > 0).int() + (i == h - 1), (j > 0).int() + (j == w - 1)],
+            bounds=[b[n] for b in self.bounds],
+            target=self._tiles(self.target, top, left).flatten(0, 2)[:, None],
+            weight=self._tiles(self.weight, top, left).flatten(0, 2)[:, None],
+            at=self._tiles(self.at, top, left),
+        )
+
+    def improve(self, blocks: "_Quarter") -> None:
+        """Lower J by a quarter of all blocks."""
+        near, factor = self.symbols[blocks.near[0], :, *blocks.near[1:]], blocks.factors[:, _OWN, None]
+        own, at = near[:, _OWN, None], blocks.at.flatten(0, 2)[:, None]
 
         def best(tried: Tensor) -> Tensor:
-            """Of motion [B, K, 2] that with the least J [B, 1, 2], the first if it is no worse."""
-            places, moved = at[:, None], (tried - own)[..., None, None, None]
+            """Of motion [B, K, 2] that with the least J [B, 1, 2], the first if it is hardly worse."""
+            places, moved = at, (tried - own)[..., None, None, None]
             for k in (0, 1):
-                places = torch.addcmul(places, moved[:, :, k], functions[:, None, k])
-            places = torch.clamp(places, *bounds).view(1, -1, _REACH, 2)
+                places = torch.addcmul(places, moved[:, :, k], blocks.functions[:, None, k])
+            places = torch.clamp(places, *blocks.bounds).view(1, -1, _REACH, 2)
             seen = F.grid_sample(self.reference, places, padding_mode="border", align_corners=False)
-            cost = (
-                (seen.view(*tried.shape[:2], _REACH, _REACH) - target[:, None])
-                .square_()
-                .mul_(weight[:, None])
-                .sum((2, 3))
-            )
-            cost += self._price(tried, near, factors, self.prices[n[:, None, None], rows], inside)
-            least = torch.where(cost[:, 0] <= cost.amin(1), 0, cost.argmin(1))
+            cost = (seen.view(*tried.shape[:2], _REACH, _REACH) - blocks.target).square_()
+            cost = cost.mul_(blocks.weight).sum((2, 3)) + blocks.price(tried, near)
+            least = torch.where(cost[:, 0] * (1 - 1e-5) <= cost.amin(1), 0, cost.argmin(1))
             return tried.gather(1, least[:, None, None].expand(-1, 1, 2))
 
-        told = median(near[:, 3], near[:, 1], near[:, 0], factor[:, 0])[:, None]
-        beside = torch.floor(near[:, 1::2] / factor) * factor
-        found = best(torch.cat((own, told, beside, self.others[n, :, :, i, j]), dim=1))
+        told = median(*(near[:, k, None] for k in _TELLING), factor)
+        beside = torch.floor(near[:, constant(_BESIDE, blocks.n)] / factor) * factor
+        others = self.others[blocks.n, :, :, blocks.i, blocks.j]
+        found = best(torch.cat((own, told, beside, others), dim=1))
         found = best(found + constant(_STEPS, factor) * factor)
-        self.symbols[n, :, i + 1, j + 1] = found[:, 0]
-        shift = ((found - own)[:, 0, :, None, None, None] * functions).sum(1)
-        tiles = self._tiles(self.at, top, left)
-        tiles += shift.view(tiles.shape)
+        self.symbols[blocks.n, :, blocks.i + 1, blocks.j + 1] = found[:, 0]
+        shift = ((found - own)[:, 0, :, None, None, None] * blocks.functions).sum(1)
+        blocks.at.add_(shift.view(blocks.at.shape))
 
     def _tiles(self, plane: Tensor, top: int, left: int) -> Tensor:
         """[N, H + 16, W + 16, ...] -> the pixels of each second block [N, lines, columns, 32, 32, ...], a view."""
@@ -112,19 +127,43 @@ class Blocks:
             plane = plane.narrow(dim, first * BLOCK, tiles * _REACH).unflatten(dim, (tiles, _REACH))
         return plane.transpose(2, 3)
 
-    def _price(self, tried: Tensor, near: Tensor, factors: Tensor, prices: Tensor, inside: Tensor) -> Tensor:
+
+@dataclass(frozen=True)
+class _Quarter:
+    """B blocks that can move at once, and what does not change about them.
+
+    ``n``, ``i``, ``j`` [B]: clip, row, column; ``near``: those of a block and those around it in planes with a border,
+    each [B, 9]; of these ``factors`` [B, 9, 1], whether they are ``inside`` the picture [B, 9, 1] and their ``prices``
+    [B, 9, 2, magnitudes]. ``functions`` [B, 2, 32, 32, 2]; ``bounds`` of places [B, 1, 1, 1, 2]; of the pixels they
+    reach ``target`` and ``weight`` [B, 1, 32, 32], and where they are taken from ``at`` [N, lines, columns, 32, 32, 2],
+    a view that is written to.
+    """
+
+    n: Tensor
+    i: Tensor
+    j: Tensor
+    near: tuple[Tensor, Tensor, Tensor]
+    factors: Tensor
+    inside: Tensor
+    prices: Tensor
+    functions: Tensor
+    bounds: list[Tensor]
+    target: Tensor
+    weight: Tensor
+    at: Tensor
+
+    def price(self, tried: Tensor, near: Tensor) -> Tensor:
         """[B, K], of all symbols in whose price a block has a part, were it ``tried`` [B, K, 2].
 
-        ``near`` [B, 9, 2], ``factors`` [B, 9], ``prices`` [B, 9, 2, magnitudes], ``inside`` the picture [B, 9].
+        ``near`` [B, 9, 2] are those around it.
         """
-        near = [tried if k == _OWN else near[:, None, k] for k in range(len(_AROUND))]
-        cost = torch.zeros_like(tried)
-        for k in _PRICED:
-            factor = factors[:, k, None, None]
-            told = median(near[k - 1], near[k - 3], near[k - 4], factor)
-            magnitude = ((near[k] - told).abs() / factor).clamp(max=prices.shape[-1] - 1).long().expand_as(tried)
-            cost += prices[:, k].gather(2, magnitude.transpose(1, 2)).transpose(1, 2) * inside[:, k, None, None]
-        return cost.sum(2)
+        near = near[:, None].repeat(1, tried.shape[1], 1, 1)
+        near[:, :, _OWN] = tried
+        priced, told = constant(_PRICED, self.n), (near[:, :, constant(k, self.n)] for k in _TOLD)
+        factors, prices = self.factors[:, None, priced], self.prices[:, None, priced]
+        magnitude = ((near[:, :, priced] - median(*told, factors)).abs() / factors).clamp(max=prices.shape[-1] - 1)
+        prices = prices.expand(-1, tried.shape[1], -1, -1, -1).gather(4, magnitude.long()[..., None])[..., 0]
+        return (prices * self.inside[:, None, priced]).sum((2, 3))
 
 
 def refine(rounds: int, **problem: Tensor) -> Tensor:
@@ -135,7 +174,6 @@ def refine(rounds: int, **problem: Tensor) -> Tensor:
     finite = torch.stack([x.isfinite().all() for x in problem.values()]).all()
     blocks = Blocks(**{name: torch.nan_to_num(x, posinf=0, neginf=0) for name, x in problem.items()})
     for _ in range(rounds):
-        for top in (0, 1):
-            for left in (0, 1):
-                blocks.improve(top, left)
+        for quarter in blocks.quarters:
+            blocks.improve(quarter)
     return torch.where(finite, blocks.symbols[:, :, 1:-1, 1:-1], problem["symbols"])

@@ -77,8 +77,9 @@ class MotionSearch:
         bit = self.bit.to(mean.device, torch.float32, non_blocking=True)
         prices = (LAGRANGE * bit).view(-1, 1, 1) * self.branch.prior.bits(MAGNITUDES)
         rest, rows = symbols[:, 2:], level.clamp(min=0).float()
-        if mean.device.type != "cpu" or rest.any():  # a GPU would be waited for
-            rest = rest * self._worth(symbols, mean, step, rows, prices, target, weight)
+        # in training what is dropped would learn nothing; a GPU would be waited for
+        if not self.branch.training and (mean.device.type != "cpu" or rest.any()):
+            rest = torch.where(self._worth(symbols, mean, step, rows, prices, target, weight), rest, 0)
             symbols = torch.cat((symbols[:, :2], rest), dim=1)
         motion = self._motion(symbols * step + mean)
         # blurred where it lies, not where it is taken from: one plane in place of a space of them
@@ -87,7 +88,7 @@ class MotionSearch:
         gain = self.branch.gain(e)
         told = [torch.zeros_like(mean)] if aim.before is None else [torch.zeros_like(mean), aim.before * gain]
         others = torch.cat([torch.round((t - mean) / step)[:, :2] * step for t in told], dim=1)
-        factor = torch.as_tensor(step, device=mean.device).expand(len(mean), 1, *mean.shape[-2:])
+        factor = torch.ones_like(mean[:, :1]) * step
         functions = self.branch.decoder.linear.weight[:2, :2] / gain[:, :2, :, :, None]
         refine = refine_by_loop if mean.device.type == "cpu" else motion_blocks.refine
         better = refine(
@@ -133,7 +134,7 @@ class MotionSearch:
         magnitude = torch.nan_to_num(symbols[:, 2:]).abs().clamp(max=MAGNITUDES - 1).long()
         clip = torch.arange(len(prices), device=prices.device).view(-1, 1, 1, 1)
         cost = (prices[clip, rows, magnitude] - prices[clip, rows, 0]).sum((1, 2, 3), keepdim=True)
-        return errors[1] + cost < errors[0]
+        return ~(errors[1] + cost >= errors[0])  # also where something is not finite
 
 
 def with_borders(functions: Tensor) -> Tensor:

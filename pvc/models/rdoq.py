@@ -40,7 +40,7 @@ MAGNITUDES = 32
 
 @dataclass(frozen=True)
 class Aim:
-    """What a latent is coded for: ``decode`` of it, still with its gain, [1, M, h, w], should look like ``target``."""
+    """What a latent is coded for: ``decode`` of it, still with its gain, [N, M, h, w], should look like ``target``."""
 
     target: Tensor
     decode: Callable[[Tensor], Tensor]
@@ -50,24 +50,27 @@ class Aim:
 class Search:
     """What an entropy model asks before it writes (:data:`pvc.entropy.conditional.Choose`).
 
-    ``lagrange`` is what a bit may cost in squared error; ``transforms`` makes the context that the encoder's run in.
-    Latents that their neighbours tell stay as they are.
+    ``lagrange`` is what a bit may cost in squared error, [N] where clips differ; ``transforms`` makes the context that
+    the encoder's run in, or another. Latents that their neighbours tell stay as they are.
     """
 
     branch: Branch
     condition: Condition
     aim: Aim
-    lagrange: float
+    lagrange: float | Tensor
     rounds: int
     transforms: Callable[[], AbstractContextManager]
 
+    @torch.compiler.disable
+    @torch.no_grad()
     def __call__(self, symbols: Tensor, mean: Tensor, step: Tensor | int, level: Tensor) -> Tensor:
         """Better symbols; those that the coder skips stay zero."""
         with self.transforms():
             error = self.aim.target - self.aim.decode(symbols * step + mean)
         q, e = self.condition.q, self.condition.e
         weight = None if q is None else distortion_weight(q)
-        prices, rows = self.lagrange * self.branch.prior.bits(MAGNITUDES), level.clamp(min=0)
+        lagrange = self.lagrange.view(-1, 1, 1) if isinstance(self.lagrange, Tensor) else self.lagrange
+        prices, rows = lagrange * self.branch.prior.bits(MAGNITUDES)[None], torch.nan_to_num(level.clamp(min=0))
         gain, synthesis = self.branch.gain(e), self.branch.decoder.linear
         better = refine(symbols, step, gain, rows, prices, error, weight, synthesis, self.rounds)
         for k in self.branch.prior.neighbours:
@@ -86,15 +89,15 @@ def refine(
     synthesis: BlockSynthesis,
     rounds: int,
 ) -> Tensor:
-    """Better symbols [1, M, h, w], whole numbers in float.
+    """Better symbols [N, M, h, w], whole numbers in float.
 
     Args:
-        symbols: to start from [1, M, h, w], in steps.
-        step: of the quantiser, [1, 1, h, w] or 1. gain: of the latent, [1, M, 1, 1].
-        rows: of ``prices`` for each symbol [1, M, h, w], whole numbers.
-        prices: [rows, magnitudes] lambda times the bits of a magnitude.
-        error: [1, C, H, W], what the picture made of ``symbols`` lacks.
-        weight: of a squared error [1, 1, H, W]; None is 1 everywhere.
+        symbols: to start from [N, M, h, w], in steps.
+        step: of the quantiser, [N, 1, h, w] or 1. gain: of the latent, [N or 1, M, 1, 1].
+        rows: of ``prices`` for each symbol [N, M, h, w], whole numbers.
+        prices: [N or 1, rows, magnitudes] lambda times the bits of a magnitude.
+        error: [N, C, H, W], what the picture made of ``symbols`` lacks.
+        weight: of a squared error [N, 1, H, W]; None is 1 everywhere.
         synthesis: the decoder's block transform, whose first M functions count.
     """
     functions, block = synthesis.weight[: symbols.shape[1]].float(), synthesis.block
@@ -102,7 +105,8 @@ def refine(
     norm = functions.square().sum((1, 2, 3))[None, :, None, None].clamp(min=LEAST_NORM)
     curvature = norm if weight is None else norm * F.max_pool2d(weight, block)
     back, curvature = 1 / (curvature * scale), curvature * scale**2
-    rows = rows.long() * prices.shape[1]
+    clip = torch.arange(len(prices), device=prices.device).view(-1, 1, 1, 1)
+    rows = (rows.long() + clip * prices.shape[1]) * prices.shape[2]
     for left in reversed(range(rounds)):
         slope = F.conv2d(error if weight is None else error * weight, functions, stride=block)
         wanted = slope.mul_(back).add_(symbols)
@@ -118,7 +122,7 @@ def _cheapest(wanted: Tensor, curvature: Tensor, rows: Tensor, prices: Tensor) -
     """Of the nearest whole number to each magnitude, the one below it and zero, that with the least J."""
 
     def total(magnitude: Tensor) -> Tensor:
-        price = prices.take(rows + magnitude.clamp(max=prices.shape[1] - 1).long())
+        price = prices.take(rows + magnitude.clamp(max=prices.shape[2] - 1).long())
         return (wanted - magnitude).square_().mul_(curvature).add_(price)
 
     best = torch.round(wanted)

@@ -27,7 +27,7 @@ from pvc.models.coding import FrameCoding, Past
 from pvc.models.motion import motion_hints
 from pvc.models.motion_search import MotionAim, MotionSearch
 from pvc.models.padding import pad_to_multiple
-from pvc.models.rdoq import Aim
+from pvc.models.rdoq import LAGRANGE, ROUNDS, Aim, Search
 from pvc.models.warp import scale_space, warp
 
 
@@ -254,6 +254,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         lead: int = 0,
         through: str = "inter",
         motion_search: bool = False,
+        symbol_search: bool = False,
     ) -> Coded:
         """Code clips, the first frame as I-frame and the others as P-frames.
 
@@ -267,18 +268,23 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             through: references through which the gradient of a frame reaches those before it: ``none``, ``inter``
                 (P-frames, as in SSF), or ``all``, the I-frame too.
             motion_search: code the motion that an encoder finds (:mod:`pvc.models.motion_search`).
+            symbol_search: code the symbols that an encoder finds (:mod:`pvc.models.rdoq`).
         """
         if motion_search and not self.motion_searchable:
             raise ConfigError("motion_search needs a model with spatial_prediction; give motion_search=false")
+        if symbol_search and not self.searchable:
+            raise ConfigError("symbol_search needs a model with transform=patch; give symbol_search=false")
         n, t, _, h, w = frames.shape
         frames = self.pad(frames)
         parts: dict[str, list[Tensor]] = {k: [] for k in ("intra", "motion", "residual")}
 
         def estimate(name: str, branch: Branch, y: Tensor, condition: Condition, context: Context | None, aim):
             choose = None
+            rate = torch.full((n,), self.beta, device=y.device) if beta is None else beta.expand(n)
             if motion_search and isinstance(aim, MotionAim):
-                rate = torch.tensor([self.beta]) if beta is None else beta
-                choose = MotionSearch(branch, condition, aim, 3 * rate.expand(n), nullcontext)
+                choose = MotionSearch(branch, condition, aim, 3 * rate, nullcontext)
+            elif symbol_search and isinstance(aim, Aim):
+                choose = Search(branch, condition, aim, 3 * rate.to(y) * LAGRANGE[name], ROUNDS, nullcontext)
             with torch.autocast(y.device.type, enabled=False):
                 y_hat, symbols, bits = branch.prior(y.float(), condition.coarse, condition.e, context, choose)
             parts[name].append(bits)

@@ -35,7 +35,7 @@ def warm_start(model: ScaleSpaceFlow | CPVC, path: str | Path) -> None:
     Layers keep their numbers when beta conditions are put between them, so layers are matched by what they are: the
     parameters of every module of the same kind, in order. The new parts stay as they were made (without effect).
 
-    A tiny model may have more picture latents than the checkpoint (:func:`pvc.models.widen.widened`).
+    A tiny model may have more picture latents than the checkpoint, and as many of motion (:mod:`pvc.models.widen`).
 
     Raises:
         CheckpointError: the file is missing or its weights have other shapes.
@@ -53,11 +53,8 @@ def warm_start(model: ScaleSpaceFlow | CPVC, path: str | Path) -> None:
     whole = any(k.endswith(_ADDED) for k in state)
     source = _ordered(state, whole)
     target = _ordered(model.state_dict(), whole)
-    if path.suffix == ".safetensors" and source.keys() == target.keys():
-        there = read_model_info(path)["config"]
-        if there["transform"] == "patch" and there["latent"] < model.config["latent"]:
-            latents = there["latent"], model.config["latent"]
-            widened(source, target, latents, there["motion_latent"] or there["latent"])
+    if path.suffix == ".safetensors" and source.keys() == target.keys() and model.config["transform"] == "patch":
+        widened(source, target, *(_latents(config) for config in (read_model_info(path)["config"], model.config)))
     odd = sorted(source.keys() ^ target.keys())
     odd += [k for k in target if k in source and source[k].shape != target[k].shape]
     if odd:
@@ -67,6 +64,12 @@ def warm_start(model: ScaleSpaceFlow | CPVC, path: str | Path) -> None:
             target[key].copy_(tensor)
     if path.suffix == ".safetensors":
         _match_rate(model, read_model_info(path)["config"]["beta"], path)
+
+
+def _latents(config: dict) -> tuple[int, int]:
+    """Of pictures and of motion."""
+    latent = config.get("latent", 192)
+    return latent, config.get("motion_latent") or latent
 
 
 def _take_over(model: CPVC, path: Path) -> None:

@@ -1,24 +1,32 @@
 """More latents for a tiny model that is trained: finer detail, from where it has come to."""
 
+import logging
+
 import torch
 from torch import Tensor
 
 from pvc.entropy.conditional import scale_to_level
 from pvc.models.patch import dct_frequencies, image_deviation
 
+log = logging.getLogger(__name__)
 
-def widened(source: dict[str, Tensor], target: dict[str, Tensor], latent: tuple[int, int], motion: int) -> None:
+
+def widened(
+    source: dict[str, Tensor], target: dict[str, Tensor], before: tuple[int, int], now: tuple[int, int]
+) -> None:
     """Make tensors of ``source`` as large as those of ``target``, in place, for more picture latents.
 
-    What was there stays what it was: in I-frames the same symbols, of as many bits. New latents are functions of the
-    DCT, as ``target`` has them; their gain and what they spread like is told by the nearest frequency that there was,
-    and they tell nothing yet. Tensors whose sizes are no matter of the latents stay as they are.
+    The symbols that there were in I-frames, and their bits, stay as they are. New latents are functions of the DCT, as
+    ``target`` has them; their gain and what they spread like is told by the nearest frequency that there was, and they
+    tell nothing yet. Nothing is changed where ``now`` has not more of each colour, or not as many of motion.
 
     Args:
-        source, target: states of the same keys. latent: how many ``source`` and ``target`` have. motion: latents of
-            motion of both.
+        source, target: states of the same keys. before, now: latents of pictures and of motion of either.
     """
-    old, new = latent
+    (old, motion), (new, same) = before, now
+    if motion != same or old // 8 > new // 8 or old - 2 * (old // 8) > new - 2 * (new // 8) or old == new:
+        return
+    log.warning("goes on with %d latents of pictures in place of %d; model.latent=%d keeps them", new, old, old)
     kept, motions = _places(old, new), torch.arange(motion)
     # by sizes: latents; those and motion; those of two frames and motion (``ScaleSpaceFlow._residual_context``)
     places = {(old, new): kept}

@@ -38,6 +38,7 @@ class CodecModule(LightningModule):
             without counting; how many is drawn for each step, so that the others lie anywhere in a group of pictures.
         through: references through which the gradient passes, see :meth:`ScaleSpaceFlow.forward`.
         motion_search: code the motion that an encoder finds, see :meth:`ScaleSpaceFlow.forward`.
+        symbol_search: fit to the symbols that an encoder finds what tells their spread; all else stays as it is.
         val_points: (beta, alpha) pairs at which validation clips are coded.
         max_skipped: non-finite steps in a row after which training stops.
         compile: how the model is compiled for training, see :mod:`pvc.training.speed`.
@@ -57,6 +58,7 @@ class CodecModule(LightningModule):
         lead: int = 0,
         through: str = "inter",
         motion_search: bool = False,
+        symbol_search: bool = False,
         val_points: Sequence[tuple[float, float]] = (),
         max_skipped: int = 20,
         compile: bool | str = False,
@@ -78,7 +80,18 @@ class CodecModule(LightningModule):
             raise ConfigError(
                 "training.motion_search needs a model with spatial_prediction; give training.motion_search=false"
             )
-        self.lead, self.through, self.motion_search = lead, through, motion_search
+        if symbol_search and not model.searchable:
+            raise ConfigError(
+                "training.symbol_search needs a model with transform=patch; give training.symbol_search=false"
+            )
+        self.lead, self.through = lead, through
+        self.searches = {"motion_search": motion_search, "symbol_search": symbol_search}
+        self._resting: list[torch.nn.Parameter] = []
+        if symbol_search:  # gradients of other parts through searched symbols lead astray
+            fitted = {id(p) for b in (model.intra, model.motion, model.residual) for p in b.prior.scale_parameters()}
+            self._resting = [p for p in model.parameters() if p.requires_grad and id(p) not in fitted]
+            for p in self._resting:
+                p.requires_grad_(False)
         self.val_points = [(float(b), float(a)) for b, a in val_points]
         self.guard, self.seed, self.means = StepGuard(max_skipped), seed, Means()
 
@@ -98,6 +111,8 @@ class CodecModule(LightningModule):
 
     def on_train_end(self) -> None:
         """Do not end well where the last steps went wrong."""
+        for p in self._resting:
+            p.requires_grad_(True)
         self.guard.check(self.global_step)
 
     def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
@@ -130,7 +145,7 @@ class CodecModule(LightningModule):
         lead, end = self._lead(frames.shape[1])
         frames, q, hints = frames[:, :end], q if q is None else q[:, :end], batch.get("hints")
         hints = None if hints is None else hints[:, : end - 1]
-        how = {"lead": lead, "through": self.through, "motion_search": self.motion_search}
+        how = {"lead": lead, "through": self.through, **self.searches}
         coded = (self._code or self.model)(frames, beta, q, hints, **how)
         if lead:
             frames, q = (v if v is None else torch.cat((v[:, :1], v[:, lead + 1 :]), 1) for v in (frames, q))
@@ -195,7 +210,7 @@ class CodecModule(LightningModule):
                 continue
             q = None if alpha == 1 else weighted_mask((mask >= 0.5).float(), u_from_alpha(alpha))
             rate = torch.full((1,), beta, device=self.device) if self.model.multirate else None
-            coded = self.model(frames, rate, q, motion_search=self.motion_search)
+            coded = self.model(frames, rate, q, **self.searches)
             label = f"val/beta={beta:g}/alpha={alpha:g}"
             decoded = (coded.x_hat[0].float().clamp(0, 1) * 255).round().byte()
             values = Psnr()(batch["frames"][0].cpu(), decoded.cpu(), mask[0].cpu()).values

@@ -156,8 +156,8 @@ def test_many_blocks_at_once_know_where_their_pixels_are_taken_from():
     problem = Problem()
     posed = problem.posed()
     blocks = motion_blocks.Blocks(**posed)
-    for top, left in itertools.product((0, 1), (0, 1)):
-        blocks.improve(top, left)
+    for quarter in blocks.quarters:
+        blocks.improve(quarter)
     found = blocks.symbols[:, :, 1:-1, 1:-1]
     assert not torch.equal(found, posed["symbols"])
     anew = motion_blocks.Blocks(**posed | {"symbols": found, "flow": problem.flow(found)})
@@ -273,7 +273,7 @@ def test_a_motion_network_that_goes_astray_costs_little(scene, monkeypatch):
     with torch.no_grad():
         model.motion.encoder.body[-1].bias[2:] += 4
     found = coded(model, scene[0], scene[1], 1.6e-3)
-    monkeypatch.setattr(MotionSearch, "_worth", lambda self, symbols, *_: torch.ones_like(symbols[:, :1, :1, :1]))
+    monkeypatch.setattr(MotionSearch, "_worth", lambda self, symbols, *_: torch.tensor(True))
     astray = coded(model, scene[0], scene[1], 1.6e-3)
     sizes = [sum(len(data) for data, _ in out[1:]) for out in (found, astray)]
     assert sizes[0] < 0.6 * sizes[1]

@@ -54,7 +54,7 @@ def setup(synthesis, seed=0):
 
 def search(start, source, weight, rows, prices, synthesis, gain, rounds):
     error = source - picture(synthesis, start)
-    return refine(start, STEP, gain, rows, prices, error, weight, synthesis, rounds)
+    return refine(start, STEP, gain, rows, prices[None], error, weight, synthesis, rounds)
 
 
 def test_where_all_pixels_count_alike_it_finds_the_best_symbols(synthesis, prices):
@@ -88,6 +88,16 @@ def test_at_the_border_of_a_region_the_pixels_outside_hardly_count(synthesis, pr
     aware = search(start, source, weight, rows, prices, synthesis, gain, 3)
     costs = [total(found, source, weight, rows, prices, synthesis) for found in (alike, aware)]
     assert costs[1] < 0.85 * costs[0]
+
+
+def test_clips_of_a_batch_are_searched_apart(synthesis, prices):
+    made = [setup(synthesis, seed) for seed in (0, 1)]
+    source, rows, gain, start = (torch.cat(parts) for parts in zip(*made))
+    costs, weight = torch.stack((prices, 3 * prices)), torch.rand(2, 1, 32, 48)
+    together = refine(start, STEP, gain, rows, costs, source - picture(synthesis, start), weight, synthesis, 3)
+    for i, (source, rows, gain, start) in enumerate(made):
+        alone = search(start, source, weight[i : i + 1], rows, costs[i], synthesis, gain, 3)
+        assert torch.equal(together[i : i + 1], alone)
 
 
 @pytest.fixture(scope="module")

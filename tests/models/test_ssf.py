@@ -109,9 +109,10 @@ def test_tables_that_branches_share_are_in_the_file_once(tmp_path):
     with safe_open(tmp_path / "m.safetensors", "pt") as file:
         assert len(tables) == 3 and len(set(tables) & set(file.keys())) == 1
         state, about = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118 (not a dict)
-    save_file(state, tmp_path / "m.safetensors", about | {"alike": json.dumps({tables[0]: "nothing"})})
-    with pytest.raises(CheckpointError, match=r"m\.safetensors cannot be read"):
-        load_model(tmp_path / "m.safetensors")
+    for alike in (json.dumps({tables[0]: "nothing"}), json.dumps({tables[0]: []}), "5", "[" * 100_000, "no JSON"):
+        save_file(state, tmp_path / "m.safetensors", about | {"alike": alike})
+        with pytest.raises(CheckpointError, match=r"m\.safetensors cannot be read"):
+            load_model(tmp_path / "m.safetensors")
 
 
 def test_another_model_has_another_fingerprint():
@@ -169,8 +170,11 @@ def test_a_model_goes_on_with_more_latents(extra, clip, tmp_path):
     with torch.no_grad():
         assert model(clip, full(1e-3)).x_hat.isfinite().all()
     save_model(model, tmp_path / "wide.safetensors")
-    with pytest.raises(CheckpointError, match="another architecture"):
-        warm_start(make("patch", **extra), tmp_path / "wide.safetensors")
+    # fewer; others of motion; of 63, 49 are of lightness, and 48 of 64
+    save_model(make("patch", latent=63, **extra), tmp_path / "odd.safetensors")
+    for name, other in (("wide", {}), ("wide", {"latent": 80, "motion_latent": 16}), ("odd", {"latent": 64})):
+        with pytest.raises(CheckpointError, match="another architecture"):
+            warm_start(make("patch", **extra | other), tmp_path / f"{name}.safetensors")
 
 
 def test_gains_follow_beta_where_another_rate_is_continued(tmp_path):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from safetensors.torch import load_file
 from torch.distributed import TCPStore
 
+from pvc.models.checkpoint import load_state
 from pvc.training.checkpoint_io import newest_checkpoint
 from tests.processes import LONGEST, Command, pause
 
@@ -139,7 +139,7 @@ def assert_same_end(expected: Path, got: Path) -> None:
 
     But for how many batches of a validation there were since the start: Lightning counts those that are done again.
     """
-    a, b = (load_file(folder / "model.safetensors") for folder in (expected, got))
+    a, b = (load_state(folder / "model.safetensors") for folder in (expected, got))
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
     last = f"checkpoints/step={steps(expected)}.ckpt"
     one, other = (dict(leaves(torch.load(folder / last, weights_only=True))) for folder in (expected, got))

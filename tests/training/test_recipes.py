@@ -8,9 +8,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from safetensors.torch import load_file
 
 from pvc.errors import ConfigError
+from pvc.models.checkpoint import load_state
 from pvc.paths import config_dir
 from pvc.training.run import train as run_in_process
 from tests import processes
@@ -44,8 +44,18 @@ def test_the_released_weights_are_the_averaged_ones(averaged):
     name = name if name in newest["state_dict"] else next(k for k in newest["state_dict"] if k.endswith("0.weight"))
     mean, last = newest["state_dict"][name], newest["current_model_state"][name]
     assert not torch.equal(mean, last)
-    released = load_file(averaged / "model.safetensors")[name.removeprefix("model.")]
+    released = load_state(averaged / "model.safetensors")[name.removeprefix("model.")]
     assert torch.equal(released.float(), mean.half().float())
+
+
+def test_fitting_to_searched_symbols_changes_what_tells_their_spread_alone(averaged, tmp_path):
+    searched = ["training.motion_search=true", "training.symbol_search=true", "training.optimizer.lr=1e-2"]
+    done = train(tmp_path / "fitted", f"warm_start={averaged / 'model.safetensors'}", *searched)
+    assert done.returncode == 0, done.stderr
+    before, after = (load_state(folder / "model.safetensors") for folder in (averaged, tmp_path / "fitted"))
+    changed = {k for k in before if not torch.equal(before[k], after[k])}
+    assert {k.split(".prior.")[1].split(".")[0] for k in changed} == {"scale", "context_scale", "scale_head"}
+    assert all(before[k].dtype == after[k].dtype for k in before)
 
 
 def test_a_run_with_averages_and_drawn_places_resumes_to_the_same_weights(averaged, tmp_path):
@@ -55,7 +65,7 @@ def test_a_run_with_averages_and_drawn_places_resumes_to_the_same_weights(averag
     (out / "checkpoints" / "step=4.ckpt").unlink()
     done = train(out, "ema=0.5", "training.lead=2", "resume=true")
     assert done.returncode == 0, done.stderr
-    before, after = (load_file(folder / "model.safetensors") for folder in (averaged, out))
+    before, after = (load_state(folder / "model.safetensors") for folder in (averaged, out))
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
 
 

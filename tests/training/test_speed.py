@@ -5,13 +5,13 @@ from functools import lru_cache
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from safetensors.torch import load_file
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pvc import constants
 from pvc.entropy.noise import of_samples
 from pvc.errors import ConfigError, TrainingError
 from pvc.losses.rate_distortion import RateDistortion
+from pvc.models.checkpoint import load_state
 from pvc.paths import config_dir
 from pvc.training.guard import StepGuard
 from pvc.training.module import CodecModule
@@ -25,7 +25,8 @@ HERE = ["name=test", "page=null", "trainer.accelerator=cpu", "trainer.precision=
 KINDS = {
     "conv": ("conv", {"multirate": True, "roi": True}, {}),
     "tiny": ("patch", {"multirate": True, "roi": True, "step_map": True}, {}),
-    "tiny with motion_search": ("patch", {"step_map": True, "multirate": True, "roi": True}, {"motion_search": True}),
+    "tiny with searches": ("patch", {"multirate": True, "roi": True}, {"motion_search": True, "symbol_search": True}),
+    "single-rate with searches": ("patch", {}, {"motion_search": True, "symbol_search": True}),
 }
 
 
@@ -135,9 +136,9 @@ def test_steps_in_a_row_between_two_readings_count_though_a_good_one_followed():
 def test_a_compiled_run_learns_the_same_and_resumes_without(tmp_path):
     """Traced by Dynamo and run as it is; a checkpoint knows nothing of it."""
     short = ["data.frames=2", "trainer.max_steps=2", "training.optimizer.lr=1e-3"]
-    plain = load_file(train(configured(*short), tmp_path / "plain"))
+    plain = load_state(train(configured(*short), tmp_path / "plain"))
     torch.compiler.reset()
-    traced = load_file(train(configured(*short, "training.compile=eager"), tmp_path / "traced"))
+    traced = load_state(train(configured(*short, "training.compile=eager"), tmp_path / "traced"))
     assert all(torch.equal(traced[k], v) for k, v in plain.items())
     state = torch.load(tmp_path / "traced" / "checkpoints" / "step=2.ckpt", weights_only=True)["state_dict"]
     assert state.keys() == torch.load(tmp_path / "plain" / "checkpoints" / "step=2.ckpt")["state_dict"].keys()

@@ -4,10 +4,9 @@ import csv
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from pvc.metrics import features
-from pvc.models.checkpoint import load_model
+from pvc.models.checkpoint import load_model, load_state
 from pvc.training.run import train
 from tests.metrics.conftest import squeezenet_arrays, stand_in  # noqa: F401 (fixtures)
 from tests.pretend_gpu import pretend_gpu
@@ -29,9 +28,9 @@ def test_a_run_on_a_gpu_ends_resumes_and_is_released(gpu, precision, tmp_path):
     assert (tmp_path / "pictures" / "step=2.png").is_file()
     path = train(configured(*whole, "trainer.max_steps=3", "resume=true"), tmp_path)
     start = [f"warm_start={path}", "trainer.max_steps=1", "training.optimizer.lr=1e-12", "ema=null"]
-    again = load_file(train(configured(*whole, *start), tmp_path / "again"))
+    again = load_state(train(configured(*whole, *start), tmp_path / "again"))
     learnt = [name for name, p in load_model(path).named_parameters() if p.requires_grad]
-    before = load_file(path)
+    before = load_state(path)
     assert all(torch.allclose(before[k].float(), again[k].float(), atol=1e-6) for k in learnt)
 
 
@@ -39,7 +38,7 @@ def test_the_mean_of_the_weights_is_the_same_on_a_gpu(gpu, tmp_path):
     """Of the first step, before whose end nothing but a last bit differs."""
     short = ["ema=0.5", "data.frames=2", "trainer.max_steps=1", "checkpoint_every=1", "training.optimizer.lr=1e-6"]
     here, there = (
-        load_file(train(configured(*short, *device), tmp_path / name))
+        load_state(train(configured(*short, *device), tmp_path / name))
         for name, device in (("cpu", ["trainer.accelerator=cpu"]), ("gpu", GPU))
     )
     assert all(torch.allclose(there[k].double(), v.double(), atol=1e-4) for k, v in here.items())
