@@ -10,7 +10,7 @@ from pvc.cli import main
 from pvc.entropy.reader import StreamReader
 from pvc.video import write_clip, write_map
 
-FRAMES = 13
+FRAMES = 24
 MODEL = ["encode", "in.mkv", "-o", "out.pvc", "--model", "mr-md-ssf-tiny"]
 
 

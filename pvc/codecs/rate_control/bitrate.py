@@ -15,7 +15,7 @@ from pvc.codecs.rate_control.target import END, Target
 from pvc.codecs.rate_control.window import TOLERANCE, Ledger
 from pvc.entropy.condition import BETA_MAX, BETA_MIN
 
-MAX_TRIALS = 3
+MAX_TRIALS = 4
 """Codings of a frame at most, but for one more at a scene cut and two before the first frame."""
 GROSS = 0.03
 """A frame is coded again when it missed what it should have by more than this part of a second's bits."""

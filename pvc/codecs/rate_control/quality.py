@@ -7,12 +7,12 @@ from pvc.codecs.rate_control.estimate import bits_line, code_at, x_of
 from pvc.codecs.rate_control.keys import KeyFrames
 from pvc.codecs.rate_control.target import Target
 
-MAX_TRIALS = 3
+MAX_TRIALS = 4
 """Codings of a frame at most, but for one more at a scene cut."""
 
 
 class Quality:
-    """Chooses beta for each frame so that its PSNR is that of ``target``, in up to three codings.
+    """Chooses beta for each frame so that its PSNR is that of ``target``, in up to four codings.
 
     Args:
         target: what to hold. gop, key_u: as in :class:`KeyFrames`. pixels: of a frame.

@@ -13,13 +13,13 @@ from pvc.importance import weighted_mask
 from pvc.metrics.psnr import psnr_db
 from pvc.paths import find_checkpoints
 
-FPS, FRAMES = Fraction(12), 40
+FPS, FRAMES = Fraction(12), 54
 
 
 @pytest.fixture(scope="module")
 def scene() -> tuple[torch.Tensor, torch.Tensor]:
     """Frames uint8 [T, 3, 96, 128] and masks [T, 1, 96, 128] of a made scene, with a cut to another one at frame 30."""
-    parts = [(scene, 30 - 20 * i) for i, scene in enumerate(Synthetic(names=["garage", "cat-on-grass"]).eval())]
+    parts = [(scene, 30 - 6 * i) for i, scene in enumerate(Synthetic(names=["garage", "cat-on-grass"]).eval())]
     window = (..., slice(80, 176), slice(160, 288))
     return tuple(torch.cat([getattr(s, how)(0, n)[window] for s, n in parts]) for how in ("read", "read_mask"))
 
