@@ -68,7 +68,6 @@ class Blocks:
         self.symbols, rows = F.pad(symbols, (1,) * 4), F.pad(rows.long(), (1,) * 4)
         self.factor = F.pad(factor[:, 0], (1,) * 4, value=1)
         self.others, self.prices = others.unflatten(1, (-1, 2)), prices
-
         self.quarters = [self._quarter(functions, rows, top, left) for top in (0, 1) for left in (0, 1)]
 
     def _quarter(self, functions: Tensor, rows: Tensor, top: int, left: int) -> "_Quarter":
