@@ -1,9 +1,10 @@
 """Both searches for motion: block after block, and many blocks at once (pvc/models/motion_blocks.py).
 
-Codes P-frames of clips with a released model, alpha = 1 and 26.5, and gives what its encoder asks to both searches.
-Prints how far numbers of rounds lower J, in % of what it was, and the time of a P-frame: CPU time where it is a CPU's.
+Codes P-frames of clips with a released model, alpha = 1 and 26.5, and gives what its encoder asks to both searches: of
+whole blocks, and of their quarters afterwards. Prints how far rounds of some radii lower J, in % of what it was, and
+the time of a P-frame: CPU time where it is a CPU's.
 
-    python benchmarks/motion_search.py [--data DIR] [--frames N] [--rounds 1 2 4] [--device cuda] [--enlarge K]
+    python benchmarks/motion_search.py [--data DIR] [--frames N] [--radii 1,1 4,2,1] [--device cuda] [--enlarge K]
 
 DIR is a folder of training clips, of which the held-out scenes with masks are coded. Without it: a scene made by pvc.
 ``--enlarge 4`` makes 456x256 four times as wide and high, 0.9 times the pixels of 1920x1080.
@@ -13,6 +14,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable
+from itertools import product
 from statistics import fmean
 
 import torch
@@ -35,9 +37,9 @@ def asked(model, clip: Tensor, mask: Tensor) -> list[Problem]:
     """What the encoder asks for each P-frame."""
     found, usual = [], motion_search.refine_by_loop
 
-    def listen(rounds: int, **problem: Tensor) -> Tensor:
+    def listen(radii: tuple[int, ...], **problem: Tensor) -> Tensor:
         found.append({k: v.clone() for k, v in problem.items()})
-        return usual(rounds, **problem)
+        return usual(radii, **problem)
 
     motion_search.refine_by_loop = listen
     try:
@@ -49,9 +51,14 @@ def asked(model, clip: Tensor, mask: Tensor) -> list[Problem]:
     return found
 
 
+def block(problem: Problem) -> int:
+    """Pixels on a side of a block that has a motion."""
+    return problem["functions"].shape[-1] // 2
+
+
 def total(problem: Problem, symbols: Tensor) -> float:
     """J of ``symbols``."""
-    synthesis = BlockSynthesis(2, 2, 32, 16).requires_grad_(False)
+    synthesis = BlockSynthesis(2, 2, 2 * block(problem), block(problem)).requires_grad_(False)
     synthesis.weight.copy_(problem["functions"][0, 1, 1])
     flow = problem["flow"] + synthesis(symbols - problem["symbols"])
     error = warp([problem["reference"]], flow, torch.zeros_like(flow[:, :1])) - problem["target"]
@@ -61,17 +68,17 @@ def total(problem: Problem, symbols: Tensor) -> float:
     return ((error.square() * problem["weight"]).sum() + bits.sum()).item()
 
 
-def timed(refine: Callable[..., Tensor], rounds: int, problem: Problem) -> tuple[Tensor, float]:
+def timed(refine: Callable[..., Tensor], radii: tuple[int, ...], problem: Problem) -> tuple[Tensor, float]:
     """What it finds, on the CPU, and seconds."""
     if problem["target"].is_cuda:
-        refine(1, **problem)  # what is made once
+        refine((1,), **problem)  # what is made once
         torch.cuda.synchronize()
         began = time.perf_counter()
-        found = refine(rounds, **problem)
+        found = refine(radii, **problem)
         torch.cuda.synchronize()
         return found.cpu().float(), time.perf_counter() - began
     began = time.process_time()
-    return refine(rounds, **problem).float(), time.process_time() - began
+    return refine(radii, **problem).float(), time.process_time() - began
 
 
 def main() -> None:
@@ -79,27 +86,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data")
     parser.add_argument("--frames", type=int, default=3)
-    parser.add_argument("--rounds", nargs="*", type=int, default=[1, 2, 4, 8])
+    parser.add_argument("--model", default=str(find_checkpoints("mr-md-ssf-tiny")[0]))
+    parser.add_argument("--radii", nargs="*", default=["1", "1,1,1,1", "2,1", "2,1,1", "4,2,1", "4,2,1,1"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--enlarge", type=int, default=1)
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
-    model, problems = load_model(find_checkpoints("mr-md-ssf-tiny")[0]), []
+    model, problems = load_model(args.model), []
     for scene in scenes(args.data):
         clip, mask = scene.read(0, args.frames), scene.read_mask(0, args.frames).float()
         clip, mask = (F.interpolate(x.float(), scale_factor=args.enlarge).to(x.dtype) for x in (clip, mask))
         problems += asked(model, clip, mask)
-    before = [total(p, p["symbols"]) for p in problems]
-    print("| search | rounds | J, % | ms a P-frame |", "|---|---:|---:|---:|", sep="\n")
+    print("| search | blocks | radii | J, % | ms a P-frame |", "|---|---:|---|---:|---:|", sep="\n")
     for name, refine, device in (
         ("block after block", motion_search.refine_by_loop, "cpu"),
         ("many at once", motion_blocks.refine, args.device),
     ):
-        for rounds in args.rounds:
-            done = [timed(refine, rounds, {k: v.to(device) for k, v in p.items()}) for p in problems]
-            after = [total(p, found) for p, (found, _) in zip(problems, done)]
-            change = fmean(100 * (b / a - 1) for a, b in zip(before, after))
-            print(f"| {name} | {rounds} | {change:+.1f} | {1000 * fmean(s for _, s in done):.1f} |", flush=True)
+        for size, radii in product(sorted({block(p) for p in problems}, reverse=True), args.radii):
+            own = [p for p in problems if block(p) == size]
+            rounds = tuple(int(r) for r in radii.split(","))
+            done = [timed(refine, rounds, {k: v.to(device) for k, v in p.items()}) for p in own]
+            change = fmean(100 * (total(p, found) / total(p, p["symbols"]) - 1) for p, (found, _) in zip(own, done))
+            seconds = fmean(s for _, s in done)
+            print(f"| {name} | {size} | {radii} | {change:+.1f} | {1000 * seconds:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

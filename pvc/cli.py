@@ -234,6 +234,7 @@ def _parser() -> argparse.ArgumentParser:
         "--roi-psnr", type=float, metavar="DB", help="PSNR that the ROI keeps; with --bitrate the rest pays for it"
     )
     sub.add_argument("--iframe-alpha", type=float, metavar="A", help="alpha of I-frames, such as 1; else that of all")
+    sub.add_argument("--iframe-beta", type=float, metavar="S", help="share of --beta that I-frames have (0.5)")
     sub.add_argument("--frames", type=arguments.count, metavar="N", help="only the first N frames")
     sub.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     precisions = "of --model: bfloat16 is faster where the processor has it (float32)"

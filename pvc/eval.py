@@ -118,7 +118,7 @@ def _check_points(points: Mapping, codecs: Sequence[str]) -> None:
     """Lists of operating points of single codecs must be of codecs that there are."""
     from pvc.codecs.registry import codec_names
 
-    lists = ("crf", "bitrate", "qp", "quality", "beta", "psnr", "roi_psnr", "u_alpha", "iframe_alpha")
+    lists = ("crf", "bitrate", "qp", "quality", "beta", "psnr", "roi_psnr", "u_alpha", "iframe_alpha", "iframe_beta")
     for name, own in points.items():
         if name not in codecs and name not in codec_names():
             raise ConfigError(f"points.{name} is of no codec; codecs={list(codecs)}")

@@ -20,6 +20,7 @@ from pvc.codecs.rate_control import (
     make_control,
     upcoming,
     with_iframe_alphas,
+    with_iframe_beta,
 )
 from pvc.entropy.condition import beta_to_code, code_to_beta
 from pvc.entropy.container import PRECISIONS, Frame, Header
@@ -36,6 +37,10 @@ from pvc.video import default_matrix
 
 # Bytes of a stream's end for each key frame, and beside them (pvc.entropy.writer): what rate control reckons with.
 KEY_BYTES, END_BYTES = 3, 12
+
+# Share of beta that I-frames have where a model of several rates codes at one beta: a better first frame serves all
+# that follow. Chosen on training clips (benchmarks/iframe_beta.py).
+IFRAME_BETA = 0.5
 
 
 class NeuralCodec(ClipCoding):
@@ -81,7 +86,9 @@ class NeuralCodec(ClipCoding):
         if models[0].searchable:
             self.meta["rdoq"] = rdoq
         if models[0].motion_searchable:
-            self.meta["motion_rounds"] = motion_search.ROUNDS if rdoq else 0
+            self.meta["motion_radii"] = motion_search.radii_of(models[0].fine_motion) if rdoq else []
+        if self.betas is None:
+            self.meta["iframe_beta"] = IFRAME_BETA
         self._paths = paths
 
     def __reduce__(self) -> tuple:
@@ -97,7 +104,8 @@ class NeuralCodec(ClipCoding):
         found = controlled_points(self.name, self.betas is None, self.supports_importance, settings)
         if found is None:
             found = beta_alpha_points(self.betas, self.supports_importance, settings)
-        return with_iframe_alphas(found, settings)
+        found = with_iframe_alphas(found, settings)
+        return found if self.betas else with_iframe_beta(found, settings)
 
     def control(
         self,
@@ -116,6 +124,10 @@ class NeuralCodec(ClipCoding):
         if (asked := controlled(point)) and self.betas is not None:
             have = ", ".join(_short(b) for b in self.betas)
             raise ConfigError(f"{self.name} codes at beta={have} and cannot hold a {asked[0]}; use a multi-rate model")
+        if self.betas is None and not asked:
+            point = {"iframe_beta": IFRAME_BETA, **point}
+        elif point.get("iframe_beta", 1) != 1 and self.betas is not None:
+            raise ConfigError(f"{self.name} codes all frames at one beta; iframe_beta is for multi-rate models")
         return make_control(point, gop=self.gop, fps=Fraction(fps), count=count, size=size, first=first)
 
     def encode_frames(

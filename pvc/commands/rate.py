@@ -20,12 +20,15 @@ def check_options(args: argparse.Namespace) -> None:
     given = [name for name, value in given.items() if value is not None]
     if args.codec:
         own = [name for name in given if name in ("--psnr", "--roi-psnr")]
-        own += ["--iframe-alpha"] * (args.iframe_alpha is not None) + ["--passes"] * (args.passes is not None)
+        more = {"--iframe-alpha": args.iframe_alpha, "--iframe-beta": args.iframe_beta, "--passes": args.passes}
+        own += [name for name, value in more.items() if value is not None]
         if own:
             raise ConfigError(f"{own[0]} needs --model; {args.codec} has no such control")
         return
     if len(given) > 1 and given != ["--bitrate", "--roi-psnr"]:
         raise ConfigError(f"{given[0]} and {given[1]} both set the rate; give one of them")
+    if args.iframe_beta is not None and any(name != "--beta" for name in given):
+        raise ConfigError(f"--iframe-beta is a share of --beta, and {given[-1]} sets the rate; leave it out")
     if args.importance is None:
         for name, value in (("--roi-psnr", args.roi_psnr), ("--iframe-alpha", args.iframe_alpha)):
             if value is not None:
@@ -49,9 +52,9 @@ def point(args: argparse.Namespace, codec: NeuralCodec) -> dict[str, float]:
     """The operating point, but for alpha. Raises ``ConfigError`` if none was given to a model of several rates."""
     if args.qp is not None:
         raise ConfigError(f"--qp is that of a base layer, and {codec.name} has none; give --beta")
-    asked = {"bitrate": args.bitrate, "psnr": args.psnr, "roi_psnr": args.roi_psnr, "iframe_alpha": args.iframe_alpha}
+    asked = {key: getattr(args, key) for key in ("bitrate", "psnr", "roi_psnr", "iframe_alpha", "iframe_beta")}
     asked = {key: value for key, value in asked.items() if value is not None}
-    if not asked.keys() - {"iframe_alpha"}:
+    if not asked.keys() - {"iframe_alpha", "iframe_beta"}:
         if args.beta is None and (codec.betas is None or len(codec.betas) > 1):
             either = ", or --bitrate, such as --bitrate 300" if codec.betas is None else ""
             raise ConfigError(f"--model {args.model} codes at several rates; give --beta, such as --beta 1e-3{either}")
@@ -61,7 +64,7 @@ def point(args: argparse.Namespace, codec: NeuralCodec) -> dict[str, float]:
 
 def base_point(args: argparse.Namespace, codec: CpvcCodec) -> dict[str, float]:
     """The operating point of a model with a base layer. Raises ``ConfigError`` for what does not set its rate."""
-    for name in ("beta", "bitrate", "psnr", "roi_psnr", "iframe_alpha"):
+    for name in ("beta", "bitrate", "psnr", "roi_psnr", "iframe_alpha", "iframe_beta"):
         if getattr(args, name) is not None:
             option = "--" + name.replace("_", "-")
             raise ConfigError(f"{option} does not set the rate of {codec.name}; its base layer's --qp does")

@@ -23,8 +23,6 @@ LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
 SCALE_TABLE = [SCALE_MIN * math.exp(LOG_STEP * i) for i in range(SCALE_LEVELS)]
 # Where one of them is nearer than the next. Rounded, so that they do not hang on the last bit of a library's logarithm.
 SCALE_EDGES = tuple(round(math.sqrt(a * b) * 2**20) / 2**20 for a, b in pairwise(SCALE_TABLE))
-# Levels by which the standard deviation falls when it is counted in coarser steps.
-SHIFTS = tuple(round(math.log(f) / LOG_STEP) for f in FACTORS)
 # Largest magnitude of a symbol: what an escape can hold.
 SYMBOL_LIMIT = 2**15 - 1
 
@@ -46,6 +44,9 @@ class Conditional(nn.Module):
         density: of the symbols, :class:`GaussianConditional` or a subclass.
         neighbours: channels that are coded as differences from what their neighbours tell (:mod:`pvc.entropy.spatial`);
             scale and level are those of the differences. Needs a dead zone.
+        fold: ``fold``^2 channels of ``neighbours`` in a row are what the parts of each block have, row by row, of one
+            plane (``F.pixel_unshuffle``), and neighbours are those in that plane.
+        factors: of the step, by the place that a step map tells, whole numbers.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class Conditional(nn.Module):
         dead_zone: DeadZone | None = None,
         density: type[GaussianConditional] = GaussianConditional,
         neighbours: tuple[int, ...] = (),
+        fold: int = 1,
+        factors: tuple[int, ...] = FACTORS,
     ):
         super().__init__()
-        self.neighbours = neighbours
+        self.neighbours, self.fold, self.factors = neighbours, fold, factors
         self.log_scale, self.dead_zone = log_scale, dead_zone
         self.bound = LowerBound(0.0 if log_scale else SCALE_MIN)
         self.conditional = density(None)
@@ -111,18 +114,23 @@ class Conditional(nn.Module):
             likelihood = likelihood.masked_fill(skip, 1)
         return symbols * step, coded * step, likelihood
 
+    def step(self, coarse: Tensor | None) -> Tensor | int:
+        """Of the quantiser in each block [N, 1, h, w], by the step map; 1 everywhere without."""
+        return 1 if coarse is None else factor(coarse, self.factors)
+
     def differences(self, symbols: Tensor, step: Tensor | int) -> Tensor:
         """What is coded of ``symbols`` [N, M, h, w], multiples of ``step``."""
-        return spatial.differences(symbols, self.neighbours, step)
+        return spatial.differences(symbols, self.neighbours, step, self.fold)
 
     def _coarser(self, level: Tensor, coarse: Tensor | None) -> tuple[Tensor | int, Tensor]:
         """The step of each block, and the level of what is left of a latent of ``level`` in units of that step.
 
         Levels of ``neighbours`` say nowhere that a symbol is certain: one that is left out would change all behind it.
         """
-        step = 1 if coarse is None else factor(coarse)
+        step = self.step(coarse)
         if coarse is not None:
-            level = level.clamp(max=SCALE_LEVELS - 1) - constant(SHIFTS, level)[coarse.long()]
+            shifts = tuple(round(math.log(f) / LOG_STEP) for f in self.factors)
+            level = level.clamp(max=SCALE_LEVELS - 1) - constant(shifts, level)[coarse.long()]
         if self.neighbours and not self.training:
             level = level.clone()
             for k in self.neighbours:
@@ -174,7 +182,7 @@ class Conditional(nn.Module):
         if self.log_scale and not reader.get(torch.zeros(1), FLAG).item():
             indexes = indexes.masked_fill(is_certain(level), -1)
         coded = reader.get(indexes, tables_of(self.conditional)).float() * step
-        return spatial.restore(coded, self.neighbours, step), coded
+        return spatial.restore(coded, self.neighbours, step, self.fold), coded
 
     def whole_level(self, level: Tensor) -> Tensor:
         """Row of the table, from an exact scale (or level): whole numbers up to the last row, in float64."""

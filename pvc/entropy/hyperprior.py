@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
@@ -13,7 +14,6 @@ from pvc.entropy.coder import Reader, Writer
 from pvc.entropy.condition import Conditioned
 from pvc.entropy.conditional import SYMBOL_LIMIT, Choose, Conditional
 from pvc.entropy.quantise import DeadZone
-from pvc.entropy.step_map import factor
 from pvc.entropy.tables import tables_of
 
 # Magnitude up to which the symbols of the frame before tell the scale something.
@@ -74,7 +74,7 @@ class Hyperprior(Conditional):
         context_scale: magnitudes of ``Context.symbols`` -> what is added to the output of ``scale``; None: no context.
         scale_head: what follows that sum.
         context_mean: ``Context.latent`` -> what is added to the mean; None: nothing.
-        neighbours: see :class:`Conditional`.
+        neighbours, fold, factors: see :class:`Conditional`.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class Hyperprior(Conditional):
         context_scale: Conditioned | None = None,
         scale_head: Conditioned | None = None,
         context_mean: Conditioned | None = None,
-        neighbours: tuple[int, ...] = (),
+        **how: Any,
     ):
-        super().__init__(log_scale=log_scale, dead_zone=dead_zone, density=density, neighbours=neighbours)
+        super().__init__(log_scale=log_scale, dead_zone=dead_zone, density=density, **how)
         self.encoder, self.mean, self.scale = encoder, mean, scale
         self.context_scale, self.scale_head = context_scale, scale_head or Conditioned()
         self.context_mean = context_mean
@@ -108,7 +108,7 @@ class Hyperprior(Conditional):
     def _hyper_latent(self, y: Tensor, coarse: Tensor | None, e: Tensor | None) -> Tensor:
         """z from y, or from what the dead zone leaves of y, so that z knows where the zeros are."""
         if self.dead_zone is not None:
-            step = 1 if coarse is None else factor(coarse)
+            step = self.step(coarse)
             y = self.dead_zone(y / step) * step
         return self.encoder(y, e)
 

@@ -34,27 +34,41 @@ def predict(symbols: Tensor, factor: Tensor | int) -> Tensor:
     return median(padded[..., 1:, :-1], padded[..., :-1, 1:], padded[..., :-1, :-1], factor)
 
 
-def differences(symbols: Tensor, channels: tuple[int, ...], factor: Tensor | int) -> Tensor:
+def planes(x: Tensor, channels: tuple[int, ...], fold: int) -> Tensor:
+    """``channels`` of ``x`` [N, M, h, w] as planes [N, C / fold^2, fold h, fold w]: see :class:`Conditional`."""
+    return F.pixel_shuffle(torch.stack([x[:, k] for k in channels], dim=1), fold)
+
+
+def unfolded(factor: Tensor | int, fold: int) -> Tensor | int:
+    """What is one for each block [N, 1, h, w], or for all, on the grid of :func:`planes`."""
+    if fold == 1 or not isinstance(factor, Tensor):
+        return factor
+    return factor.repeat_interleave(fold, -2).repeat_interleave(fold, -1)
+
+
+def put_back(x: Tensor, own: Tensor, channels: tuple[int, ...], fold: int) -> Tensor:
+    """``x`` [N, M, h, w] with ``own``, its :func:`planes`, instead of what it has in ``channels``."""
+    own, out = F.pixel_unshuffle(own, fold), x.clone()
+    for i, k in enumerate(channels):
+        out[:, k] = own[:, i]
+    return out
+
+
+def differences(symbols: Tensor, channels: tuple[int, ...], factor: Tensor | int, fold: int = 1) -> Tensor:
     """``symbols`` [N, M, h, w], those of ``channels`` without what :func:`predict` says."""
     if not channels:
         return symbols
-    own = torch.stack([symbols[:, k] for k in channels], dim=1)
-    left, coded = own - predict(own, factor), symbols.clone()
-    for i, k in enumerate(channels):
-        coded[:, k] = left[:, i]
-    return coded
+    own = planes(symbols, channels, fold)
+    return put_back(symbols, own - predict(own, unfolded(factor, fold)), channels, fold)
 
 
-def restore(coded: Tensor, channels: tuple[int, ...], factor: Tensor | int) -> Tensor:
+def restore(coded: Tensor, channels: tuple[int, ...], factor: Tensor | int, fold: int = 1) -> Tensor:
     """The symbols [1, M, h, w] of which these are the :func:`differences`."""
     if not channels:
         return coded
     from pvc.entropy import median as loop  # not before: it takes seconds where it has to be compiled
 
-    own = torch.stack([coded[0, k] for k in channels]).to("cpu", torch.int32).contiguous()
-    steps = torch.as_tensor(factor).to("cpu", torch.int32).expand(1, 1, *own.shape[-2:])[0, 0].contiguous()
-    loop.restore(own.numpy(), steps.numpy())
-    own, symbols = own.to(coded), coded.clone()
-    for i, k in enumerate(channels):
-        symbols[0, k] = own[i]
-    return symbols
+    own = planes(coded, channels, fold)[0].to("cpu", torch.int32).contiguous()
+    steps = unfolded(torch.as_tensor(factor).to("cpu", torch.int32).expand(1, 1, *coded.shape[-2:]), fold)
+    loop.restore(own.numpy(), steps[0, 0].contiguous().numpy())
+    return put_back(coded, own[None].to(coded), channels, fold)

@@ -20,6 +20,8 @@ from pvc.entropy.tables import BITS, Tables
 # Whole numbers, so that y - mean in steps of factor 1 is a whole number too.
 FACTORS = (1, 2, 3, 5, 8)
 COUNT = len(FACTORS)
+# Those of what should grow half as fast in the logarithm, as the step of motion does with beta.
+ROOTS = (1, 1, 2, 2, 3)
 _EDGES = tuple(round(math.log(a * b) / 2 * 2**20) / 2**20 for a, b in pairwise(FACTORS))
 # Probability that a block differs from what it is compared with: where the 3 x 3 (or 3) blocks around it in the map
 # of the frame before (or the row above) are equal, and where they are not. Means over Perlin and true masks of
@@ -36,9 +38,9 @@ def of_importance(q: Tensor, stride: int) -> Tensor:
     return torch.bucketize((1 - q) * (math.log(60) / 2), constant(_EDGES, q)).to(q)
 
 
-def factor(coarse: Tensor) -> Tensor:
-    """Factor of the step, from its place in ``FACTORS``."""
-    return constant(FACTORS, coarse)[coarse.long()]
+def factor(coarse: Tensor, factors: tuple[int, ...] = FACTORS) -> Tensor:
+    """Factor of the step, from its place in ``factors``."""
+    return constant(factors, coarse)[coarse.long()]
 
 
 def _rows() -> Tables:

@@ -35,8 +35,10 @@ class CurveKey(NamedTuple):
 
 
 def curve_of(codec: str, point: Point) -> CurveKey:
-    """The curve that an operating point of a codec lies on. One with an own alpha of I-frames is another codec."""
+    """The curve that an operating point of a codec lies on. One whose I-frames are told otherwise is another codec."""
     alpha = point.get("alpha")
+    if "iframe_beta" in point:
+        codec = f"{codec}, I-frames at {point['iframe_beta']:g} beta"
     if "iframe_alpha" in point:
         codec = f"{codec}, I-frames at alpha {point['iframe_alpha']:g}"
     return CurveKey(codec, None if alpha is None else round(u_from_alpha(alpha), 6))

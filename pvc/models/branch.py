@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from compressai.models.utils import conv, deconv
@@ -13,6 +14,7 @@ from pvc.entropy.exact import BoundedReLU
 from pvc.entropy.hyperprior import Hyperprior
 from pvc.entropy.laplace import LaplaceConditional
 from pvc.entropy.quantise import DeadZone
+from pvc.entropy.step_map import FACTORS
 from pvc.models.conv import ConvDecoder, ConvEncoder, stack
 from pvc.models.patch import PatchDecoder, PatchEncoder
 from pvc.models.rows import Pointwise, Upsample
@@ -131,13 +133,16 @@ def patch_branch(
     symbol_context: int = 0,
     latent_context: bool = False,
     neighbours: tuple[int, ...] = (),
+    fold: int = 1,
+    factors: tuple[int, ...] = FACTORS,
 ) -> Branch:
     """The tiny models' network: see :mod:`pvc.models.patch`.
 
     ``deviation`` [latent] is what the latents spread like before the gain; it starts the entropy model. The decoder
     also sees ``context`` channels at full resolution, the entropy model's scale ``symbol_context`` channels of
     ``Context.symbols`` and, with ``latent_context``, its mean ``Context.latent``. ``neighbours`` are the latents that
-    are coded as differences from those of the blocks around.
+    are coded as differences from those of the blocks around; ``fold`` and ``factors``: see :class:`PatchDecoder` and
+    :class:`pvc.entropy.conditional.Conditional`.
     """
     down = [nn.Conv2d(latent, width, 3, padding=1)]
     down += [nn.LeakyReLU(0.125), *([BetaCondition(width)] if multirate else [])]
@@ -164,10 +169,13 @@ def patch_branch(
         scale_head=head,
         context_mean=context_mean,
         neighbours=neighbours,
+        fold=fold,
+        factors=factors,
     )
+    decoder = partial(PatchDecoder, multirate=multirate, context=context, fold=fold)
     return Branch(
         PatchEncoder(inputs, width, latent, encoder_basis, multirate=multirate, roi=roi),
-        PatchDecoder(latent + extra_latent, width, outputs, decoder_basis, multirate=multirate, context=context),
+        decoder(latent + extra_latent, width, outputs, decoder_basis),
         prior,
         Gain(gain, multirate, beta, slope),
     )

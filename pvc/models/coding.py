@@ -54,7 +54,7 @@ class FrameCoding:
     def motion_searchable(self) -> bool:
         """Whether an encoder can look for better motion (:mod:`pvc.models.motion_search`): blocks have a mean motion,
         and neighbours tell it."""
-        return self.motion.prior.neighbours == (0, 1)
+        return bool(self.motion.prior.neighbours)
 
     def hyper_shape(self, height: int, width: int) -> tuple[int, int]:
         """Size of z for a frame of height x width."""

@@ -12,9 +12,7 @@ from torch import Tensor
 
 from pvc.constants import constant
 from pvc.entropy.spatial import median
-from pvc.models.patch import BLOCK
 
-_REACH = 2 * BLOCK  # pixels on each side of the square that a block's motion moves
 _STEPS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))
 # Of a block and those around it, row by row: itself, those beside it, and by what it is told.
 _OWN, _BESIDE, _TELLING = 4, (1, 3, 5, 7), (3, 1, 0)
@@ -27,12 +25,13 @@ class Blocks:
     """The blocks of a batch, their ``symbols`` [N, 2, h + 2, w + 2] with a border, and where each pixel is taken from.
 
     Args:
-        target, reference, weight: of a squared error, each [N, 1, H, W].
+        target, weight: of a squared error, each [N, 1, H, W]. reference: [N, 1, t H, t W], its pixels at places that t
+            divides.
         flow: that of ``symbols`` [N, 2, H, W], x first, in pixels.
         symbols: [N, 2, h, w], whole numbers in float; h and w >= 2.
         factor: what symbols are multiples of [N, 1, h, w]. others: motion to try besides [N, 2 n, h, w].
         rows: of ``prices`` [N, 2, h, w]. prices: [N, rows, magnitudes].
-        functions: what a unit of a symbol adds to the flow around its block [N, 3, 3, 2, 2, 32, 32]
+        functions: what a unit of a symbol adds to the flow around its block [N, 3, 3, 2, 2, 2 b, 2 b]
             (:func:`pvc.models.motion_search.with_borders`).
     """
 
@@ -53,18 +52,19 @@ class Blocks:
         n, _, height, width = target.shape
         device, self.size = target.device, symbols.shape[-2:]
         # One picture below the other. Places in it are those of ``F.grid_sample``: pixel i of n is (2 i + 1) / n - 1.
-        self.reference = reference.reshape(1, 1, n * height, width)
+        self.reference, times = reference.reshape(1, 1, -1, reference.shape[-1]), reference.shape[-1] // width
+        self.reach = functions.shape[-1]  # pixels on each side of the square that a block's motion moves
         unit = constant((2 / width, 2 / (n * height)), flow)
         top = torch.arange(n, device=device)[:, None, None] * height
         x = torch.arange(width, device=device) + flow[:, 0]
         y = torch.arange(height, device=device)[:, None] + top + flow[:, 1]
         first = torch.stack((torch.zeros_like(top), top), dim=-1)[:, None]
         last = first + constant((width - 1, height - 1), flow)
-        at, *self.bounds = ((p + 0.5) * unit - 1 for p in (torch.stack((x, y), dim=-1), first, last))
-        side = (_REACH - BLOCK) // 2
+        at, *self.bounds = ((p + 0.5 / times) * unit - 1 for p in (torch.stack((x, y), dim=-1), first, last))
+        side = self.reach // 4
         self.at = F.pad(at, (0, 0, *(side,) * 4))
         self.target, self.weight = (F.pad(p[:, 0], (side,) * 4) for p in (target, weight))  # outside nothing counts
-        functions = functions.permute(0, 1, 2, 3, 5, 6, 4) * unit  # [N, 3, 3, 2, 32, 32, 2]: to x and y last
+        functions = functions.permute(0, 1, 2, 3, 5, 6, 4) * unit  # [N, 3, 3, 2, 2 b, 2 b, 2]: to x and y last
         self.symbols, rows = F.pad(symbols, (1,) * 4), F.pad(rows.long(), (1,) * 4)
         self.factor = F.pad(factor[:, 0], (1,) * 4, value=1)
         self.others, self.prices = others.unflatten(1, (-1, 2)), prices
@@ -93,8 +93,8 @@ class Blocks:
             at=self._tiles(self.at, top, left),
         )
 
-    def improve(self, blocks: "_Quarter") -> None:
-        """Lower J by a quarter of all blocks."""
+    def improve(self, blocks: "_Quarter", radius: int) -> None:
+        """Lower J by a quarter of all blocks, which try ``radius`` steps in each direction."""
         near, factor = self.symbols[blocks.near[0], :, *blocks.near[1:]], blocks.factors[:, _OWN, None]
         own, at = near[:, _OWN, None], blocks.at.flatten(0, 2)[:, None]
 
@@ -103,9 +103,9 @@ class Blocks:
             places, moved = at, (tried - own)[..., None, None, None]
             for k in (0, 1):
                 places = torch.addcmul(places, moved[:, :, k], blocks.functions[:, None, k])
-            places = torch.clamp(places, *blocks.bounds).view(1, -1, _REACH, 2)
+            places = torch.clamp(places, *blocks.bounds).view(1, -1, self.reach, 2)
             seen = F.grid_sample(self.reference, places, padding_mode="border", align_corners=False)
-            cost = (seen.view(*tried.shape[:2], _REACH, _REACH) - blocks.target).square_()
+            cost = (seen.view(*tried.shape[:2], self.reach, self.reach) - blocks.target).square_()
             cost = cost.mul_(blocks.weight).sum((2, 3)) + blocks.price(tried, near)
             least = torch.where(cost[:, 0] * (1 - 1e-5) <= cost.amin(1), 0, cost.argmin(1))
             return tried.gather(1, least[:, None, None].expand(-1, 1, 2))
@@ -114,16 +114,17 @@ class Blocks:
         beside = torch.floor(near[:, constant(_BESIDE, blocks.n)] / factor) * factor
         others = self.others[blocks.n, :, :, blocks.i, blocks.j]
         found = best(torch.cat((own, told, beside, others), dim=1))
-        found = best(found + constant(_STEPS, factor) * factor)
+        found = best(found + constant(_STEPS, factor) * (radius * factor))
         self.symbols[blocks.n, :, blocks.i + 1, blocks.j + 1] = found[:, 0]
         shift = ((found - own)[:, 0, :, None, None, None] * blocks.functions).sum(1)
         blocks.at.add_(shift.view(blocks.at.shape))
 
     def _tiles(self, plane: Tensor, top: int, left: int) -> Tensor:
-        """[N, H + 16, W + 16, ...] -> the pixels of each second block [N, lines, columns, 32, 32, ...], a view."""
+        """[N, H + b, W + b, ...] -> the pixels of each second block [N, lines, columns, 2 b, 2 b, ...], a view."""
         for dim, first, count in ((2, left, self.size[1]), (1, top, self.size[0])):
             tiles = len(range(first, count, 2))
-            plane = plane.narrow(dim, first * BLOCK, tiles * _REACH).unflatten(dim, (tiles, _REACH))
+            first, size = first * self.reach // 2, tiles * self.reach
+            plane = plane.narrow(dim, first, size).unflatten(dim, (tiles, self.reach))
         return plane.transpose(2, 3)
 
 
@@ -133,9 +134,9 @@ class _Quarter:
 
     ``n``, ``i``, ``j`` [B]: clip, row, column; ``near``: those of a block and those around it in planes with a border,
     each [B, 9]; of these ``factors`` [B, 9, 1], whether they are ``inside`` the picture [B, 9, 1] and their ``prices``
-    [B, 9, 2, magnitudes]. ``functions`` [B, 2, 32, 32, 2]; ``bounds`` of places [B, 1, 1, 1, 2]; of the pixels they
-    reach ``target`` and ``weight`` [B, 1, 32, 32], and where they are taken from ``at`` [N, lines, columns, 32, 32, 2],
-    a view that is written to.
+    [B, 9, 2, magnitudes]. ``functions`` [B, 2, 2 b, 2 b, 2]; ``bounds`` of places [B, 1, 1, 1, 2]; of the pixels they
+    reach ``target`` and ``weight`` [B, 1, 2 b, 2 b], and where they are taken from ``at``
+    [N, lines, columns, 2 b, 2 b, 2], a view that is written to.
     """
 
     n: Tensor
@@ -165,14 +166,14 @@ class _Quarter:
         return (prices * self.inside[:, None, priced]).sum((2, 3))
 
 
-def refine(rounds: int, **problem: Tensor) -> Tensor:
+def refine(radii: tuple[int, ...], **problem: Tensor) -> Tensor:
     """Better symbols [N, 2, h, w] for the arguments of :class:`Blocks`; no result is waited for.
 
-    As they were, where something is not finite.
+    ``radii`` are the steps that each round tries. As they were, where something is not finite.
     """
     finite = torch.stack([x.isfinite().all() for x in problem.values()]).all()
     blocks = Blocks(**{name: torch.nan_to_num(x, posinf=0, neginf=0) for name, x in problem.items()})
-    for _ in range(rounds):
+    for radius in radii:
         for quarter in blocks.quarters:
-            blocks.improve(quarter)
+            blocks.improve(quarter, radius)
     return torch.where(finite, blocks.symbols[:, :, 1:-1, 1:-1], problem["symbols"])

@@ -12,17 +12,18 @@ _INLINE = {"inline": "always", "error_model": "numpy"}
 def _error(target, reference, weight, flow, functions, v, u, f, g, count, dx, dy):
     """Squared error of ``count`` pixels from (v, u) on, once the block's symbols are moved by (dx, dy).
 
-    Its functions begin at (f, g). Bilinear, the border repeated. Unsigned indices and numbers of one kind, of which the
-    compiler makes vectors.
+    Its functions begin at (f, g). Bilinear in the reference, whatever its size, the border repeated. Unsigned indices
+    and numbers of one kind, of which the compiler makes vectors.
     """
     height, width = reference.shape
-    right, low = float32(width - 1), float32(height - 1)
+    times = float32(width // target.shape[1])
+    right, low = float32(target.shape[1] - 1), float32(target.shape[0] - 1)
     out = float32(0)
     for k in range(count):
         p, b = uint64(u + k), uint64(g + k)
         px = float32(u + k) + flow[0, v, p] + dx * functions[0, 0, f, b] + dy * functions[1, 0, f, b]
         py = float32(int64(v)) + flow[1, v, p] + dx * functions[0, 1, f, b] + dy * functions[1, 1, f, b]
-        px, py = min(max(px, float32(0)), right), min(max(py, float32(0)), low)
+        px, py = times * min(max(px, float32(0)), right), times * min(max(py, float32(0)), low)
         j, i = min(int64(px), width - 2), min(int64(py), height - 2)
         x, y = px - float32(j), py - float32(i)
         i, j = uint64(i), uint64(j)
@@ -65,36 +66,52 @@ _AROUND = ((0, -1), (-1, 0), (0, 1), (1, 0))
 @compiled(
     "void(f4[:, ::1], f4[:, ::1], f4[:, ::1], f4[:, :, ::1], f4[:, :, :, :, :, ::1], i4[:, :, ::1], i4[:, :, :, ::1], "
     "i4[:, ::1], i4[:, :, ::1], f4[:, ::1], "
-    "i4[:, ::1], i8, i8, i8)"
+    "i4[:, ::1], i8, i8, b1, i8, i8)"
 )
 def refine(
-    target, reference, weight, flow, functions, symbols, others, factor, rows, prices, changed, number, first, last
+    target,
+    reference,
+    weight,
+    flow,
+    functions,
+    symbols,
+    others,
+    factor,
+    rows,
+    prices,
+    changed,
+    number,
+    radius,
+    again,
+    first,
+    last,
 ):
     """Lower J of ``symbols`` [2, h, w], in place, by one round over some of them.
 
     Args:
-        target: [H, W]. reference: [H, W]. weight: of a squared error [H, W].
+        target: [H, W]. reference: [t H, t W], its pixels at places that t divides. weight: of a squared error [H, W].
         flow: that of ``symbols`` [2, H, W], x first, in pixels; kept as they are.
-        functions: what a unit of a symbol adds to the flow around its block, [3, 3, 2, 2, 32, 32]: in the first, a
-            middle and the last row and column; of x and of y to x and to y.
+        functions: what a unit of a symbol adds to the flow around its block of b x b, [3, 3, 2, 2, 2 b, 2 b]: in the
+            first, a middle and the last row and column; of x and of y to x and to y.
         others: motion to try besides [n, 2, h, w].
         factor: what symbols are multiples of [h, w].
         rows, prices: [2, h, w] and [rows, magnitudes], as in :func:`pvc.models.rdoq.refine`.
-        changed: the round in which each block changed last [h, w], 0 before the first; kept. Blocks are left out where
-            nothing changed around them since they were looked at.
-        number: that of this round.
+        changed: the round in which each block changed last [h, w], 0 before the first; kept.
+        number: that of this round. radius: steps that are tried in each direction.
+        again: leave out blocks around which nothing changed since they were looked at.
         first, last: rows of blocks that may change; what they read and write ends a row above and below.
     """
     height, width = target.shape
     lines, columns = factor.shape
+    reach = functions.shape[-1]
     for i in range(first, last):
         for j in range(columns):
-            if changed[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].max() < number - 1:
+            if again and changed[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].max() < number - 1:
                 continue
-            top, left = 16 * i - 8, 16 * j - 8
+            top, left = reach // 2 * i - reach // 4, reach // 2 * j - reach // 4
             v0, u0 = max(top, 0), max(left, 0)
-            v1, u1 = min(top + 32, height), min(left + 32, width)
-            f = factor[i, j]
+            v1, u1 = min(top + reach, height), min(left + reach, width)
+            f, leap = factor[i, j], radius * factor[i, j]
             own = functions[_place(i, lines), _place(j, columns)]
             x0, y0 = symbols[0, i, j], symbols[1, i, j]
             best_x, best_y, least = x0, y0, float32(1e30)
@@ -108,7 +125,7 @@ def refine(
                         continue
                     x, y = symbols[0, a, b] // f * f, symbols[1, a, b] // f * f
                 elif 6 <= c < 10:
-                    y, x = y + _AROUND[c - 6][0] * f, x + _AROUND[c - 6][1] * f
+                    y, x = y + _AROUND[c - 6][0] * leap, x + _AROUND[c - 6][1] * leap
                 elif c >= 10:
                     x, y = others[c - 10, 0, i, j], others[c - 10, 1, i, j]
                 if c > 0 and ((x == x0 and y == y0) or (x == best_x and y == best_y)):

@@ -7,7 +7,8 @@ What a network makes of two frames says nothing of what motion costs to send. An
 over the mean motion of each block, one block after the other, all others as they are (iterated conditional modes:
 Besag, "On the statistical analysis of dirty pictures", 1986). Where the picture has no gradient, or counts little, a
 block takes the motion that its neighbours tell and costs next to nothing; elsewhere it moves on to what predicts
-better. Tried are the motion of the blocks around, of the frame before, none, and a step in each direction. What is told
+better. Tried are the motion of the blocks around, of the frame before, none, and a few steps in each direction. Where
+quarters of blocks have a motion, whole blocks move first. What is told
 beside the mean motion of blocks is left out of a frame where J is lower without.
 """
 
@@ -18,8 +19,10 @@ from dataclasses import dataclass
 from itertools import product
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from pvc.entropy import spatial
 from pvc.importance import distortion_weight
 from pvc.models import motion_blocks
 from pvc.models.branch import Branch, Condition
@@ -27,12 +30,18 @@ from pvc.models.branch import Branch, Condition
 # lambda = 3 beta (see ``ScaleSpaceFlow``) times this: the residual codes much of what a prediction lacks. Chosen on
 # training clips (benchmarks/rdoq.py).
 LAGRANGE = 3.0
-# Rounds over all blocks after which hardly anything changes (benchmarks/rdoq.py).
-ROUNDS = 4
+# Steps of each round over all blocks; where quarters of blocks have a motion, of rounds over whole blocks and over
+# quarters. After these hardly anything changes (benchmarks/motion_search.py).
+RADII, WHOLE, QUARTERS = (4, 2, 1, 1), (4, 2, 1), (2, 1, 1)
 # Rows of blocks that a thread searches at a time.
 STRIP = 8
 # Magnitudes whose price is told; more of them cost as much as the last.
 MAGNITUDES = 64
+
+
+def radii_of(fine: bool) -> list[list[int]]:
+    """Of all rounds, one list for each size of blocks that is searched, for a model with ``fine_motion`` or without."""
+    return [list(r) for r in ((WHOLE, QUARTERS) if fine else (RADII,))]
 
 
 @dataclass(frozen=True)
@@ -40,14 +49,15 @@ class MotionAim:
     """What motion is coded for: ``reference`` moved by ``decode`` of it should look like ``target``, each [N, 3, H, W].
 
     ``decode``: latent, still with its gain, [N, M, h, w] -> flow x and y in pixels and scale [N, 3, H, W]; ``predict``:
-    reference [N, C, H, W] and these -> prediction and flow. ``before``: decoded motion of the frame before
-    [N, M, h, w], None after an I-frame.
+    reference [N, C, H, W] and these -> prediction and flow; ``magnified``: reference as it is interpolated, itself or
+    several times the size. ``before``: decoded motion of the frame before [N, M, h, w], None after an I-frame.
     """
 
     target: Tensor
     reference: Tensor
     decode: Callable[[Tensor], Tensor]
     predict: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    magnified: Callable[[Tensor], Tensor]
     before: Tensor | None
 
 
@@ -70,41 +80,53 @@ class MotionSearch:
     @torch.compiler.disable
     @torch.no_grad()
     def __call__(self, symbols: Tensor, mean: Tensor, step: Tensor | int, level: Tensor) -> Tensor:
-        """Better symbols [N, M, h, w]: the first two channels, a block's mean motion, change; the others go or stay."""
-        aim, q, e = self.aim, self.condition.q, self.condition.e
+        """Better symbols [N, M, h, w]: those of mean motion change, of blocks or their quarters; others go or stay."""
+        aim, prior, q = self.aim, self.branch.prior, self.condition.q
+        told, fold = prior.neighbours, prior.fold
         target = _lightness(aim.target)
         weight = torch.ones_like(target) if q is None else distortion_weight(q)
         bit = self.bit.to(mean.device, torch.float32, non_blocking=True)
-        prices = (LAGRANGE * bit).view(-1, 1, 1) * self.branch.prior.bits(MAGNITUDES)
-        rest, rows = symbols[:, 2:], level.clamp(min=0).float()
+        prices = (LAGRANGE * bit).view(-1, 1, 1) * prior.bits(MAGNITUDES)
+        rest, rows = symbols[:, len(told) :], level.clamp(min=0).float()
         # in training what is dropped would learn nothing; a GPU would be waited for
-        if not self.branch.training and (mean.device.type != "cpu" or rest.any()):
+        if rest.shape[1] and not self.branch.training and (mean.device.type != "cpu" or rest.any()):
             rest = torch.where(self._worth(symbols, mean, step, rows, prices, target, weight), rest, 0)
-            symbols = torch.cat((symbols[:, :2], rest), dim=1)
+            symbols = torch.cat((symbols[:, : len(told)], rest), dim=1)
         motion = self._motion(symbols * step + mean)
         # blurred where it lies, not where it is taken from: one plane in place of a space of them
         still = torch.cat((torch.zeros_like(motion[:, :2]), motion[:, 2:]), dim=1)
-        reference = aim.predict(_lightness(aim.reference), still)[0]
-        gain = self.branch.gain(e)
-        told = [torch.zeros_like(mean)] if aim.before is None else [torch.zeros_like(mean), aim.before * gain]
-        others = torch.cat([torch.round((t - mean) / step)[:, :2] * step for t in told], dim=1)
+        reference = aim.magnified(aim.predict(_lightness(aim.reference), still)[0])
+        gain = self.branch.gain(self.condition.e)
+        before = [torch.zeros_like(mean)] if aim.before is None else [torch.zeros_like(mean), aim.before * gain]
+        known = [torch.round((t - mean) / step) for t in before]
+        own, *others = (spatial.planes(t * step, told, fold) for t in (symbols, *known))
+        functions = self.branch.decoder.linear.weight[:2, :2] / gain[:, : len(told) : fold**2, :, :, None]
         factor = torch.ones_like(mean[:, :1]) * step
-        functions = self.branch.decoder.linear.weight[:2, :2] / gain[:, :2, :, :, None]
+        problem = {
+            "target": target,
+            "reference": reference,
+            "weight": weight,
+            "flow": motion[:, :2],
+            "symbols": own,
+            "factor": spatial.unfolded(factor, fold),
+            "others": torch.cat(others, dim=1),
+            "rows": spatial.planes(rows, told, fold),
+            "prices": prices,
+            "functions": with_borders(functions.expand(len(mean), -1, -1, -1, -1)),
+        }
         refine = refine_by_loop if mean.device.type == "cpu" else motion_blocks.refine
-        better = refine(
-            ROUNDS,
-            target=target,
-            reference=reference,
-            weight=weight,
-            flow=motion[:, :2],
-            symbols=(symbols * step)[:, :2],
-            factor=factor,
-            others=others,
-            rows=rows[:, :2],
-            prices=prices,
-            functions=with_borders(functions.expand(len(mean), -1, -1, -1, -1)),
-        )
-        return torch.cat((better.to(symbols.dtype) / step, rest), dim=1)
+
+        def put_back(own: Tensor) -> Tensor:
+            return spatial.put_back(symbols * step, own.to(symbols.dtype), told, fold)
+
+        if fold == 1:
+            return put_back(refine(RADII, **problem)) / step
+        whole = _of_whole_blocks(problem)
+        whole["flow"] = self._motion(put_back(spatial.unfolded(whole["symbols"], fold)) + mean)[:, :2]
+        own = spatial.unfolded(refine(WHOLE, **whole).to(mean), fold)
+        problem |= {"symbols": own, "flow": self._motion(put_back(own) + mean)[:, :2]}
+        problem["others"] = torch.cat((problem["others"], spatial.planes(symbols * step, told, fold)), dim=1)
+        return put_back(refine(QUARTERS, **problem)) / step
 
     def _motion(self, latent: Tensor) -> Tensor:
         """Flow and scale [N, 3, H, W]."""
@@ -125,29 +147,50 @@ class MotionSearch:
 
         Where motion is faster than all that a network has seen, what it makes of it is not.
         """
-        plain = torch.cat((symbols[:, :2], torch.zeros_like(symbols[:, 2:])), dim=1)
+        told = len(self.branch.prior.neighbours)
+        plain = torch.cat((symbols[:, :told], torch.zeros_like(symbols[:, told:])), dim=1)
         errors = []
         for tried in (plain, symbols):
             seen = self.aim.predict(_lightness(self.aim.reference), self._motion(tried * step + mean))[0]
             errors.append(((seen - target).square() * weight).sum((1, 2, 3), keepdim=True))
-        rows = torch.nan_to_num(rows[:, 2:]).clamp(max=prices.shape[1] - 1).long()
-        magnitude = torch.nan_to_num(symbols[:, 2:]).abs().clamp(max=MAGNITUDES - 1).long()
+        rows = torch.nan_to_num(rows[:, told:]).clamp(max=prices.shape[1] - 1).long()
+        magnitude = torch.nan_to_num(symbols[:, told:]).abs().clamp(max=MAGNITUDES - 1).long()
         clip = torch.arange(len(prices), device=prices.device).view(-1, 1, 1, 1)
         cost = (prices[clip, rows, magnitude] - prices[clip, rows, 0]).sum((1, 2, 3), keepdim=True)
         return ~(errors[1] + cost >= errors[0])  # also where something is not finite
 
 
 def with_borders(functions: Tensor) -> Tensor:
-    """Functions [N, ..., 32, 32] of blocks of 16x16 -> those of the borders too [N, 3, 3, ..., 32, 32].
+    """Functions [N, ..., 2 b, 2 b] of blocks of b x b -> those of the borders too [N, 3, 3, ..., 2 b, 2 b].
 
     First, middle and last row and column of blocks: at a border the motion is repeated outside (``BlockSynthesis``).
     """
+    half = functions.shape[-1] // 4
     for dim, place in ((-2, 1), (-1, 2)):
         first, last = functions.clone(), functions.clone()
-        first.narrow(dim, 8, 8).add_(functions.narrow(dim, 24, 8))
-        last.narrow(dim, 16, 8).add_(functions.narrow(dim, 0, 8))
+        first.narrow(dim, half, half).add_(functions.narrow(dim, 3 * half, half))
+        last.narrow(dim, 2 * half, half).add_(functions.narrow(dim, 0, half))
         functions = torch.stack((first, functions, last), dim=place)
     return functions
+
+
+def _of_whole_blocks(problem: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The search for one motion in each block of 2 x 2 quarters, where ``problem`` is that for each quarter.
+
+    What it costs is what its first quarter costs: the others are told by it.
+    """
+    functions, factor = problem["functions"], problem["factor"][..., ::2, ::2]
+    half = functions.shape[-1] // 4
+    whole = functions.new_zeros(*functions.shape[:-2], 8 * half, 8 * half)
+    for place, quarters in enumerate(((0, 1), (1, 1), (1, 2))):
+        for other, others in enumerate(((0, 1), (1, 1), (1, 2))):
+            for (i, y), (j, x) in product(enumerate(quarters), enumerate(others)):
+                part = whole[:, place, other].narrow(-2, (1 + 2 * i) * half, 4 * half)
+                part.narrow(-1, (1 + 2 * j) * half, 4 * half).add_(functions[:, y, x])
+    own, others = (F.avg_pool2d(problem[k], 2) for k in ("symbols", "others"))
+    own, others = (torch.round(x / factor) * factor for x in (own, others))
+    first = {"factor": factor, "rows": problem["rows"][..., ::2, ::2]}
+    return problem | first | {"symbols": own, "others": others, "functions": whole}
 
 
 def _lightness(x: Tensor) -> Tensor:
@@ -155,7 +198,7 @@ def _lightness(x: Tensor) -> Tensor:
     return x.float().sum(1, keepdim=True) * 3**-0.5
 
 
-def refine_by_loop(rounds: int, **problem: Tensor) -> Tensor:
+def refine_by_loop(radii: tuple[int, ...], **problem: Tensor) -> Tensor:
     """:func:`pvc.models.motion_blocks.refine` by :func:`pvc.models.motion_loop.refine`, int32."""
     from pvc.models import motion_loop  # not before: it takes seconds where it has to be compiled
 
@@ -169,10 +212,10 @@ def refine_by_loop(rounds: int, **problem: Tensor) -> Tensor:
     clips = list(zip(*(x.contiguous().numpy() for x in arguments), strict=True))
     strips, borders = _strips(symbols.shape[-2])
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for number, part in product(range(1, rounds + 1), (strips, borders)):
-            list(
-                pool.map(lambda job, number=number: motion_loop.refine(*job[0], number, *job[1]), product(clips, part))
-            )
+        for number, radius in enumerate(radii, 1):
+            how = number, radius, number > 1 and radius == radii[number - 2]
+            for part in (strips, borders):
+                list(pool.map(lambda job, how=how: motion_loop.refine(*job[0], *how, *job[1]), product(clips, part)))
     return symbols
 
 

@@ -6,8 +6,10 @@ costly layers work on 1/64 of the pixels, which is what makes an hour of two cor
 """
 
 import math
+from itertools import product
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pvc.entropy.condition import BetaCondition, Conditioned, TakesBeta
@@ -126,12 +128,18 @@ class PatchDecoder(nn.Module):
     """[N, latent, h, w] -> [N, out, 16 h, 16 w]: linear block transform plus network, which also sees ``context``.
 
     ``basis`` [K, out, s, s] starts the linear path from the first K latents; s = 16 for blocks, 32 for overlapping
-    ones. ``context`` (the prediction, for the residual decoder) lets the network clean up what motion left behind.
+    ones. With ``fold`` the first K fold^2 latents are those of the parts of a block, as ``F.pixel_unshuffle`` makes
+    them of K planes, s is that of a part, and no other latent takes the linear path. ``context`` (the prediction, for
+    the residual decoder) lets the network clean up what motion left behind.
     """
 
-    def __init__(self, latent, width, out_channels, basis: Tensor, *, multirate: bool, context: int = 0, blocks=3):
+    def __init__(
+        self, latent, width, out_channels, basis: Tensor, *, multirate: bool, context: int = 0, blocks=3, fold: int = 1
+    ):
         super().__init__()
-        self.linear = BlockSynthesis(latent, out_channels, basis.shape[-1], BLOCK)
+        self.fold, self.parts = fold, len(basis) * fold**2
+        planes = latent if fold == 1 else len(basis)
+        self.linear = BlockSynthesis(planes, out_channels, basis.shape[-1], BLOCK // fold)
         self.context = Pointwise(context * 64, width) if context else None
         self.up = Conditioned(
             [
@@ -156,19 +164,22 @@ class PatchDecoder(nn.Module):
         h = self.up(y, e)
         if self.context is not None:
             h = h + self.context(unshuffle(context, 8))
-        return self.linear(y) + shuffle(self.body(h, e), 8)
+        linear = y if self.fold == 1 else F.pixel_shuffle(y[:, : self.parts], self.fold)
+        return self.linear(linear) + shuffle(self.body(h, e), 8)
 
 
-def flow_encoder_basis() -> Tensor:
-    """Mean of a two-component flow over each block, [2, 2, 16, 16]; latent 0 is x, latent 1 is y, in pixels."""
-    basis = torch.zeros(2, 2, BLOCK, BLOCK)
-    basis[0, 0] = basis[1, 1] = 1 / BLOCK**2
-    return basis
+def flow_encoder_basis(fold: int = 1) -> Tensor:
+    """Mean of a two-component flow over each of fold^2 parts of a block, [2 fold^2, 2, 16, 16], in pixels, x first."""
+    part = BLOCK // fold
+    basis = torch.zeros(2, fold, fold, 2, BLOCK, BLOCK)
+    for c, i, j in product(range(2), range(fold), range(fold)):
+        basis[c, i, j, c, i * part : (i + 1) * part, j * part : (j + 1) * part] = 1 / part**2
+    return basis.flatten(0, 2)
 
 
-def flow_decoder_basis() -> Tensor:
-    """Bilinear interpolation of block flows to pixels, [2, 3, 32, 32] (third output: the scale field, from zero)."""
-    tent = 1 - (torch.arange(2 * BLOCK) + 0.5 - BLOCK).abs() / BLOCK
-    basis = torch.zeros(2, 3, 2 * BLOCK, 2 * BLOCK)
+def flow_decoder_basis(block: int = BLOCK) -> Tensor:
+    """Bilinear interpolation of block flows to pixels, [2, 3, 2 block, 2 block]; third output: the scale, zero."""
+    tent = 1 - (torch.arange(2 * block) + 0.5 - block).abs() / block
+    basis = torch.zeros(2, 3, 2 * block, 2 * block)
     basis[0, 0] = basis[1, 1] = torch.outer(tent, tent)
     return basis

@@ -28,7 +28,7 @@ from pvc.models.motion import motion_hints
 from pvc.models.motion_search import MotionAim, MotionSearch
 from pvc.models.padding import pad_to_multiple
 from pvc.models.rdoq import LAGRANGE, ROUNDS, Aim, Search
-from pvc.models.warp import scale_space, warp
+from pvc.models.warp import half_pixels, scale_space, warp
 
 
 @dataclass
@@ -73,6 +73,8 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         step_map: the decoder is told how coarsely each block is quantised (patch and roi only; ours).
         spatial_prediction: a block's motion, and its mean colour in I-frames, are coded as differences from those of
             the blocks around (patch only; :mod:`pvc.entropy.spatial`).
+        fine_motion: a motion for each 8x8 pixels instead of 16x16, in finer steps, and references interpolated by eight
+            pixels half way between two (patch and spatial_prediction only; motion_latent >= 8).
     """
 
     def __init__(
@@ -93,20 +95,24 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         temporal_context: bool = False,
         step_map: bool = False,
         spatial_prediction: bool = False,
+        fine_motion: bool = False,
     ):
         super().__init__()
         names = inspect.signature(ScaleSpaceFlow).parameters
         self.config = {k: v for k, v in locals().items() if k in names}
-        for newer in ("step_map", "spatial_prediction"):  # models from before there was one keep their fingerprints
+        # models from before there was one keep their fingerprints
+        for newer in ("step_map", "spatial_prediction", "fine_motion"):
             if not self.config[newer]:
                 del self.config[newer]
         beta_to_code(beta)  # raises outside the range
         self.multirate, self.roi, self.beta = multirate, roi, beta
         self.levels, self.sigma0, self.motion_hint = levels, sigma0, motion_hint
-        self.temporal_context, self.step_map = temporal_context, step_map
+        self.temporal_context, self.step_map, self.fine_motion = temporal_context, step_map, fine_motion
         if step_map and not (roi and transform == "patch"):
             raise ConfigError("step_map needs roi=true and transform=patch")
         motion_latent = motion_latent or latent
+        if fine_motion and not (spatial_prediction and transform == "patch" and motion_latent >= 8):
+            raise ConfigError("fine_motion needs transform=patch, spatial_prediction=true, motion_latent of 8 or more")
         common = {"width": width, "multirate": multirate, "roi": roi}
         if transform == "conv":
             if motion_hint or temporal_context or spatial_prediction:
@@ -154,19 +160,24 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             context=3,
             symbol_context=self.temporal_context * (2 * latent + motion_latent),
         )
+        fold = 2 if self.fine_motion else 1
+        means = 2 * fold**2
+        averages = patch.flow_encoder_basis(fold)
         self.motion = make(
             6 + 2 * self.motion_hint,
             3,
             latent=motion_latent,
-            encoder_basis=patch.flow_encoder_basis()[:, :: 1 if self.motion_hint else 2][: 2 * self.motion_hint],
-            decoder_basis=patch.flow_decoder_basis(),
-            deviation=torch.cat((torch.ones(2), torch.full((motion_latent - 2,), 0.1))),
-            gain=torch.full((motion_latent,), 2.5),  # steps of 0.4 pixels
+            encoder_basis=averages if self.motion_hint else averages[:0, :1],
+            decoder_basis=patch.flow_decoder_basis(patch.BLOCK // fold),
+            deviation=torch.cat((torch.full((means,), 1 / fold**3), torch.full((motion_latent - means,), 0.1))),
+            gain=torch.full((motion_latent,), 4.0 if self.fine_motion else 2.5),  # steps of 0.25 or 0.4 pixels
             slope=slope / 2,
             dead_zone=DeadZone(0.25),
             symbol_context=self.temporal_context * motion_latent,
             latent_context=self.temporal_context,
-            neighbours=(0, 1) if spatial_prediction else (),
+            neighbours=tuple(range(means)) if spatial_prediction else (),
+            fold=fold,
+            factors=step_map.ROOTS if self.fine_motion else step_map.FACTORS,
         )
 
     # -- one frame, the same code for training, encoding and decoding ------------------------------------------------
@@ -179,7 +190,12 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             if scale.device.type == "cpu" and not torch.is_grad_enabled():  # no pixel looks at higher ones
                 highest = scale.max().item()
                 levels = min(levels, max(0, math.ceil(highest))) if math.isfinite(highest) else levels
-            return warp(scale_space(reference.float(), levels, self.sigma0), flow, scale), flow
+            volume = scale_space(reference.float(), levels, self.sigma0)
+            return warp([self.magnified(volume[0]), *volume[1:]], flow, scale), flow
+
+    def magnified(self, reference: Tensor) -> Tensor:
+        """``reference`` [N, C, H, W] as it is interpolated between pixels: itself, or twice the size."""
+        return half_pixels(reference) if self.fine_motion else reference
 
     def code_intra(self, x: Tensor | None, condition: Condition, channel: Channel) -> tuple[Tensor, Past]:
         """I-frame ``x`` [N, 3, H, W] (None when decoding) -> reconstruction [N, 3, H, W], not clamped, and the past."""
@@ -208,7 +224,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         def move(y_hat: Tensor) -> Tensor:
             return self.motion.decoder(self.motion.scale_back(y_hat, condition), condition.e)
 
-        aim = None if x is None else MotionAim(x, reference, move, self.predict, past.motion)
+        aim = None if x is None else MotionAim(x, reference, move, self.predict, self.magnified, past.motion)
         motion_hat, motion_symbols = channel("motion", self.motion, y, condition, context, aim)
         motion_hat = self.motion.scale_back(motion_hat, condition)
         prediction, flow = self.predict(reference, self.motion.decoder(motion_hat, condition.e))

@@ -13,7 +13,7 @@ from pvc.errors import CheckpointError
 from pvc.models.checkpoint import load_state, read_model_info
 from pvc.models.cpvc import CPVC
 from pvc.models.ssf import ScaleSpaceFlow
-from pvc.models.widen import widened
+from pvc.models.widen import widened, with_motion_of_quarters
 
 # What a multi-rate or ROI model has and a single-rate SSF has not; all of it starts without effect.
 _ADDED = (".scale", ".shift", ".mask.weight", ".rate")
@@ -35,7 +35,8 @@ def warm_start(model: ScaleSpaceFlow | CPVC, path: str | Path) -> None:
     Layers keep their numbers when beta conditions are put between them, so layers are matched by what they are: the
     parameters of every module of the same kind, in order. The new parts stay as they were made (without effect).
 
-    A tiny model may have more picture latents than the checkpoint, and as many of motion (:mod:`pvc.models.widen`).
+    A tiny model may have more picture latents than the checkpoint, and ``fine_motion`` where that has not
+    (:mod:`pvc.models.widen`).
 
     Raises:
         CheckpointError: the file is missing or its weights have other shapes.
@@ -54,7 +55,10 @@ def warm_start(model: ScaleSpaceFlow | CPVC, path: str | Path) -> None:
     source = _ordered(state, whole)
     target = _ordered(model.state_dict(), whole)
     if path.suffix == ".safetensors" and source.keys() == target.keys() and model.config["transform"] == "patch":
-        widened(source, target, *(_latents(config) for config in (read_model_info(path)["config"], model.config)))
+        (latent, motion), now = _latents(config := read_model_info(path)["config"]), _latents(model.config)
+        if model.fine_motion and not config.get("fine_motion", False):
+            with_motion_of_quarters(source, target, motion, motion := now[1])
+        widened(source, target, (latent, motion), now)
     odd = sorted(source.keys() ^ target.keys())
     odd += [k for k in target if k in source and source[k].shape != target[k].shape]
     if odd:

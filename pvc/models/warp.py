@@ -14,6 +14,9 @@ from torch.autograd.function import once_differentiable
 
 _BILINEAR, _BORDER = 0, 1  # of aten's samplers
 
+# Weights of the eight pixels around a place half way between two (ITU-T H.265, table 8-11), from the left.
+_HALF_WAY = tuple(tap / 64 for tap in (-1, 4, -11, 40, 40, -11, 4, -1))
+
 
 def _gaussian(sigma: float) -> list[float]:
     """The right half of a Gaussian window of 2 ceil(3 sigma) + 1 taps, from its middle on; the whole sums to 1."""
@@ -112,6 +115,22 @@ def _undouble(g: Tensor) -> Tensor:
     return g
 
 
+def half_pixels(x: Tensor) -> Tensor:
+    """``x`` [N, C, H, W] and what lies half way between its pixels [N, C, 2 H, 2 W], those at even places.
+
+    Bilinear interpolation of this keeps detail that bilinear interpolation of ``x`` blurs, as in H.264, and looks at as
+    few values.
+    """
+    r = len(_HALF_WAY) // 2
+    for dim in (-2, -1):
+        padded, size = F.pad(x, _sides(dim, r), mode="replicate"), x.shape[dim]
+        between = padded.narrow(dim, 1, size) * _HALF_WAY[0]
+        for i, tap in enumerate(_HALF_WAY[1:], 2):
+            between = between.add_(padded.narrow(dim, i, size), alpha=tap)
+        x = torch.stack((x, between), dim=dim).flatten(dim - 1, dim)
+    return x
+
+
 def scale_space(x: Tensor, levels: int = 5, sigma0: float = 1.5) -> list[Tensor]:
     """Ever more blurred copies of ``x`` [N, C, H, W], ``levels + 1``; level 0 is ``x`` itself.
 
@@ -133,13 +152,22 @@ def enlarged(volume: list[Tensor], i: int) -> Tensor:
     return x
 
 
-def _grid(flow: Tensor) -> Tensor:
-    """[N, H, W, 2]: where each pixel is taken from, in the coordinates of ``F.grid_sample``."""
+def _grid(flow: Tensor, level: Tensor | None = None) -> Tensor:
+    """[N, H, W, 2]: where each pixel is taken from, in the coordinates of ``F.grid_sample``.
+
+    ``level`` is what is sampled; one of several times the size holds pixel i at place i times as many.
+    """
     h, w = flow.shape[-2:]
+    times = 1 if level is None else level.shape[-1] // w
     y = torch.arange(h, device=flow.device, dtype=torch.float32)[:, None]
     x = torch.arange(w, device=flow.device, dtype=torch.float32)
     # grid_sample with align_corners=False maps pixel i of n to (2 i + 1) / n - 1.
-    return torch.stack(((2 * (x + flow[:, 0]) + 1) / w - 1, (2 * (y + flow[:, 1]) + 1) / h - 1), dim=-1)
+    places = ((2 * times * (a + b) + 1) / (times * n) - 1 for a, b, n in ((x, flow[:, 0], w), (y, flow[:, 1], h)))
+    return torch.stack(tuple(places), dim=-1)
+
+
+def _blank(volume: list[Tensor], flow: Tensor) -> Tensor:
+    return flow.new_zeros(len(flow), volume[0].shape[1], *flow.shape[-2:])
 
 
 def _weight(scale: Tensor, i: int) -> Tensor:
@@ -154,10 +182,10 @@ class _Warp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, flow: Tensor, scale: Tensor, *volume: Tensor) -> Tensor:
-        grid, level = _grid(flow), scale.clamp(0, len(volume) - 1)
-        out, slope = torch.zeros_like(volume[0]), torch.zeros_like(volume[0])
+        grids, level = [_grid(flow, volume[0]), _grid(flow)], scale.clamp(0, len(volume) - 1)
+        out, slope = _blank(volume, flow), _blank(volume, flow)
         for i in range(len(volume)):
-            sample = F.grid_sample(enlarged(volume, i), grid, padding_mode="border", align_corners=False)
+            sample = F.grid_sample(enlarged(volume, i), grids[i > 0], padding_mode="border", align_corners=False)
             out.addcmul_(sample, _weight(level, i))
             # derivative by the scale: the level above less the one below
             slope.addcmul_(sample, ((level >= i - 1) & (level < i)).float() - ((level >= i) & (level < i + 1)).float())
@@ -168,13 +196,13 @@ class _Warp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         flow, scale, slope, *volume = ctx.saved_tensors
-        grid, top = _grid(flow), len(volume) - 1
-        level, of_grid, of_volume = scale.clamp(0, top), torch.zeros_like(grid), []
+        grids, top = [_grid(flow, volume[0]), _grid(flow)], len(volume) - 1
+        level, of_grid, of_volume = scale.clamp(0, top), torch.zeros_like(grids[0]), []
         wanted = any(ctx.needs_input_grad[2:]), True
         for i in range(top + 1):
             share = grad * _weight(level, i)
             of_level, part = torch.ops.aten.grid_sampler_2d_backward(
-                share, enlarged(volume, i), grid, _BILINEAR, _BORDER, False, wanted
+                share, enlarged(volume, i), grids[i > 0], _BILINEAR, _BORDER, False, wanted
             )
             of_grid += part
             for _ in range(i - 1) if wanted[0] else ():
@@ -192,7 +220,7 @@ def warp(volume: list[Tensor], flow: Tensor, scale: Tensor) -> Tensor:
     Trilinear: two levels for each pixel, weighted by how near they are, and bilinear in them.
 
     Args:
-        volume: levels from :func:`scale_space`.
+        volume: levels from :func:`scale_space`; the first may be :func:`half_pixels` of level 0.
         flow: [N, 2, H, W] displacement in pixels, x first; zero is the identity.
         scale: [N, 1, H, W] level in [0, levels]; 0 is no blur. Values outside are clamped.
 
@@ -205,22 +233,31 @@ def warp(volume: list[Tensor], flow: Tensor, scale: Tensor) -> Tensor:
             return _warp_at_once(volume, flow, scale)
         if torch.is_grad_enabled() or len(flow) > 1:
             return _Warp.apply(flow, scale, *volume)
-        grid, scale, out = _grid(flow), scale.clamp(0, len(volume) - 1), torch.zeros_like(volume[0])
+        grids, scale = [_grid(flow, volume[0]), _grid(flow)], scale.clamp(0, len(volume) - 1)
+        out = _blank(volume, flow)
         for i in range(len(volume)):
             if i > 1:  # far from level 0 there are few pixels
-                _add_some(out, enlarged(volume, i), grid, scale, i)
+                _add_some(out, enlarged(volume, i), grids[1], scale, i)
                 continue
-            sample = F.grid_sample(enlarged(volume, i), grid, padding_mode="border", align_corners=False)
+            sample = F.grid_sample(enlarged(volume, i), grids[i], padding_mode="border", align_corners=False)
             out.addcmul_(sample, _weight(scale, i))
         return out
 
 
 def _warp_at_once(volume: list[Tensor], flow: Tensor, scale: Tensor) -> Tensor:
-    """The same by the library's sampler for three dimensions."""
-    depth = len(volume)
+    """The same by the library's sampler for three dimensions; a level 0 of twice the size is sampled by itself."""
+    levels = [enlarged(volume, i) for i in range(len(volume))]
+    if levels[0].shape[-2:] == flow.shape[-2:]:
+        return _sampled(levels, flow, scale)
+    sharp = F.grid_sample(levels[0], _grid(flow, levels[0]), padding_mode="border", align_corners=False)
+    return torch.lerp(sharp, _sampled(levels[1:], flow, scale - 1), scale.clamp(0, 1))
+
+
+def _sampled(levels: list[Tensor], flow: Tensor, scale: Tensor) -> Tensor:
+    depth = len(levels)
     z = (2 * scale.clamp(0, depth - 1) + 1) / depth - 1
     grid = torch.cat((_grid(flow), z.permute(0, 2, 3, 1)), dim=-1)[:, None]
-    space = torch.stack([enlarged(volume, i) for i in range(depth)], dim=2)
+    space = torch.stack(levels, dim=2)
     return F.grid_sample(space, grid, padding_mode="border", align_corners=False)[:, :, 0]
 
 

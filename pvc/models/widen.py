@@ -1,4 +1,4 @@
-"""More latents for a tiny model that is trained: finer detail, from where it has come to."""
+"""A tiny model that is trained goes on with more latents, or with motion of another kind, from where it has come to."""
 
 import logging
 
@@ -9,6 +9,21 @@ from pvc.entropy.conditional import scale_to_level
 from pvc.models.patch import dct_frequencies, image_deviation
 
 log = logging.getLogger(__name__)
+
+# Where motion goes in, along this dimension, in pixels or in symbols; in the branch of the residual it is last.
+_TAKEN_IN_PIXELS = {
+    "motion.decoder.up.0.weight": 1,
+    "residual.decoder.linear.weight": 0,
+    "residual.decoder.up.0.weight": 1,
+}
+_TAKEN_IN_SYMBOLS = {
+    "motion.prior.encoder.0.weight": 1,
+    "motion.prior.context_mean.0.weight": 1,
+    "motion.prior.context_scale.0.weight": 1,
+    "residual.prior.context_scale.0.weight": 1,
+}
+# What of motion's branch is as it is made.
+_MADE = ("motion.gain.", "motion.encoder.linear.", "motion.decoder.linear.")
 
 
 def widened(
@@ -51,6 +66,37 @@ def widened(
         at = [torch.arange(a) if a == b else places[a, b] for a, b in sizes]
         made[torch.meshgrid(*at, indexing="ij")] = narrow.to(made.dtype)
         source[key] = made
+
+
+def with_motion_of_quarters(source: dict[str, Tensor], target: dict[str, Tensor], motion: int, now: int) -> None:
+    """Make tensors of ``source`` those of a model in which each quarter of a block has a motion, in place.
+
+    Each quarter takes the part that its block had; what was told beside mean motion is left out.
+
+    Args:
+        source, target: states of the same keys. motion, now: latents of motion in either, ``now`` >= 8.
+    """
+    log.warning("goes on with a motion for each 8x8 pixels in place of 16x16; model.fine_motion=false keeps these")
+    finer = (target["motion.gain.log"][0] - source["motion.gain.log"][0]).exp().item()
+
+    def shared(x: Tensor, dim: int, factor: float) -> Tensor:
+        """The first two of ``motion`` inputs or outputs for all quarters; none beside them."""
+        parts = factor * x.narrow(dim, 0, 2).repeat_interleave(4, dim)
+        rest = x.narrow(dim, 0, 1).expand(*[now - 8 if d == dim else -1 for d in range(x.dim())])
+        return torch.cat((parts, torch.zeros_like(rest)), dim=dim)
+
+    for taken, factor in ((_TAKEN_IN_PIXELS, 1 / 4), (_TAKEN_IN_SYMBOLS, 1 / 4 / finer)):
+        for key, dim in taken.items():
+            if key in source:
+                others = source[key].shape[dim] - motion
+                kept, moved = source[key].split((others, motion), dim)
+                source[key] = torch.cat((kept, shared(moved, dim, factor)), dim=dim)
+    for key, tensor in source.items():
+        if key.startswith(_MADE):
+            source[key] = target[key].clone()
+        elif key.startswith("motion.") and tensor.shape != target[key].shape:  # the last layers of networks
+            in_symbols = key.startswith(("motion.prior.mean.", "motion.prior.context_mean."))
+            source[key] = shared(tensor, 0, finer if in_symbols else 1)
 
 
 def _places(old: int, new: int) -> Tensor:

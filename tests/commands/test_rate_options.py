@@ -68,6 +68,8 @@ def test_floor_and_bitrate_and_iframe_alpha_together(capsys):
         (["--roi-psnr", "30", "--importance", "map.mkv", "--alpha", "1"], "needs an --alpha above 1"),
         (["--passes", "2", "--beta", "1e-3"], "--passes 2 spreads the bits of --bitrate"),
         (["--bitrate", "0"], "bitrate=0 lies outside"),
+        (["--bitrate", "60", "--iframe-beta", "1"], "--iframe-beta is a share of --beta, and --bitrate sets the rate"),
+        (["--beta", "1e-3", "--iframe-beta", "0"], "iframe_beta=0 lies outside"),
         (["--bitrate", "nan"], "bitrate=nan lies outside"),
         (["--beta", "1e-3", "--iframe-alpha", "90", "--importance", "map.mkv"], "alpha = 90.0 lies outside"),
     ],

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from pvc.entropy.spatial import LIMIT, differences, predict, restore
+from pvc.entropy.spatial import LIMIT, differences, predict, restore, unfolded
 from pvc.entropy.step_map import FACTORS
 
 
@@ -58,6 +59,20 @@ def test_a_pan_costs_one_difference():
     symbols = torch.full((1, 2, 9, 13), 17.0)
     coded = differences(symbols, (0, 1), 1)
     assert coded[0, :, 0, 0].tolist() == [17, 17] and coded.count_nonzero() == 2
+
+
+@pytest.mark.parametrize("coarse", [False, True])
+def test_quarters_of_blocks_are_told_by_those_around_them_in_the_plane(factor, coarse):
+    """Four channels in a row are the quarters of each block; to the right of the left one lies its own right one."""
+    steps = factor if coarse else 1
+    plane = torch.randint(-30, 31, (1, 1, 18, 26), generator=torch.Generator().manual_seed(0)).float()
+    fine = unfolded(steps, 2)
+    plane = plane // fine * fine
+    symbols = torch.cat((torch.full((1, 1, 9, 13), 5.0), F.pixel_unshuffle(plane, 2)), dim=1)
+    coded = differences(symbols, (1, 2, 3, 4), steps, 2)
+    assert torch.equal(coded[:, :1], symbols[:, :1])
+    assert torch.equal(F.pixel_shuffle(coded[:, 1:], 2), differences(plane, (0,), fine))
+    assert torch.equal(restore(coded, (1, 2, 3, 4), steps, 2), symbols)
 
 
 def test_damaged_differences_give_symbols_that_later_steps_can_hold():

@@ -21,7 +21,7 @@ from pvc.models.motion_search import MotionAim, MotionSearch
 from pvc.models.patch import flow_decoder_basis
 from pvc.models.rows import BlockSynthesis
 from pvc.models.ssf import ScaleSpaceFlow
-from pvc.models.warp import warp
+from pvc.models.warp import half_pixels, warp
 from pvc.paths import find_checkpoints
 from tests.models.conftest import make
 
@@ -29,17 +29,22 @@ LINES, COLUMNS, UNIT = 4, 6, 0.5
 
 
 class Problem:
-    """A picture whose content moves by (3, -2) pixels on the left and (-2, 1) on the right, and an encoder's start."""
+    """A picture whose content moves by (3, -2) pixels on the left and (-2, 1) on the right, and an encoder's start.
 
-    def __init__(self, seed=0, factor=1, size=(LINES, COLUMNS)):
+    Blocks of 16x16 or, ``fine``, of 8x8 in a reference of twice the size.
+    """
+
+    def __init__(self, seed=0, factor=1, size=(LINES, COLUMNS), fine=False):
         generator = torch.Generator().manual_seed(seed)
         texture = torch.rand(1, 1, *(3 * n + 2 for n in size), generator=generator)
-        self.reference = F.interpolate(texture, [16 * n for n in size], mode="bicubic").contiguous()
+        block = 8 if fine else 16
+        self.reference = F.interpolate(texture, [block * n for n in size], mode="bicubic").contiguous()
+        self.reference = half_pixels(self.reference) if fine else self.reference
         self.true = torch.zeros(1, 2, *size, dtype=torch.int32)
         self.true[:, 0, :, :3], self.true[:, 1, :, :3] = 6, -4
         self.true[:, 0, :, 3:], self.true[:, 1, :, 3:] = -4, 2
-        self.functions = BlockSynthesis(2, 2, 32, 16).requires_grad_(False)
-        self.functions.weight.copy_(UNIT * flow_decoder_basis()[:, :2])
+        self.functions = BlockSynthesis(2, 2, 2 * block, block).requires_grad_(False)
+        self.functions.weight.copy_(UNIT * flow_decoder_basis(block)[:, :2])
         self.target = self.moved(self.true)
         self.weight = torch.ones_like(self.target)
         self.rows = torch.zeros(2, *size, dtype=torch.int32)
@@ -86,9 +91,7 @@ class Problem:
         planes = [posed[k][0] for k in ("target", "reference", "weight")]
         told = flow, posed["functions"], symbols, others, self.factor.numpy(), self.rows.numpy(), posed["prices"]
         for number, (first, last) in itertools.product(range(1, rounds + 1), parts):
-            if anew:
-                changed[:] = number
-            motion_loop.refine(*planes, *told, changed, number, first, last)
+            motion_loop.refine(*planes, *told, changed, number, 1, not anew, first, last)
         found = torch.from_numpy(symbols)[None]
         assert (torch.from_numpy(flow) - self.flow(found)).abs().max() < 1e-4
         return found
@@ -96,18 +99,19 @@ class Problem:
 
 @pytest.fixture(params=["loop", "blocks"])
 def search(request):
-    """(problem, rounds, start, others) -> symbols [1, 2, h, w], by the search for a CPU or that for a GPU."""
+    """(problem, radii or rounds of 1, start, others) -> symbols [1, 2, h, w], by the search for a CPU or for a GPU."""
     refine = {"loop": motion_search.refine_by_loop, "blocks": motion_blocks.refine}[request.param]
 
-    def found(problem, rounds=1, **posed):
-        return refine(rounds, **problem.posed(**posed)).int()
+    def found(problem, radii=1, **posed):
+        return refine((1,) * radii if isinstance(radii, int) else radii, **problem.posed(**posed)).int()
 
     return found
 
 
+@pytest.mark.parametrize("fine", [False, True])
 @pytest.mark.parametrize("factor", [1, 2])
-def test_every_round_lowers_the_total(search, factor):
-    problem = Problem(factor=factor)
+def test_every_round_lowers_the_total(search, factor, fine):
+    problem = Problem(factor=factor, fine=fine)
     totals = [problem.total(search(problem, n)) for n in range(4)]
     assert all(b <= a * 1.0001 for a, b in itertools.pairwise(totals)), totals
     assert totals[2] < 0.5 * totals[0]
@@ -143,25 +147,37 @@ def test_where_nothing_is_to_be_seen_or_nothing_counts_motion_costs_least(search
 
 
 def test_many_blocks_at_once_are_as_well_searched_as_one_after_the_other():
-    for seed in range(3):
-        problem = Problem(seed)
+    for seed, fine in itertools.product(range(3), (False, True)):
+        problem = Problem(seed, fine=fine)
         one, many = (
-            problem.total(refine(motion_search.ROUNDS, **problem.posed()))
+            problem.total(refine(motion_search.RADII, **problem.posed()))
             for refine in (motion_search.refine_by_loop, motion_blocks.refine)
         )
         assert many < one + 0.1 * (problem.total(problem.start) - one)
 
 
-def test_many_blocks_at_once_know_where_their_pixels_are_taken_from():
+def test_a_long_step_finds_what_short_ones_do_not(search):
+    """In fine texture only the true motion, 4 steps from where all blocks are told to be, looks like anything."""
     problem = Problem()
+    problem.reference = torch.rand(problem.reference.shape, generator=torch.Generator().manual_seed(3))
+    problem.target = problem.moved(problem.true)
+    start = problem.true + torch.tensor([4, 0]).view(1, 2, 1, 1)
+    far, near = (problem.total(search(problem, radii, start=start)) for radii in ((4, 4, 4, 1), (1, 1, 1, 1)))
+    assert far < 0.5 * near
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_many_blocks_at_once_know_where_their_pixels_are_taken_from(fine):
+    problem = Problem(fine=fine)
     posed = problem.posed()
     blocks = motion_blocks.Blocks(**posed)
-    for quarter in blocks.quarters:
-        blocks.improve(quarter)
+    for quarter, radius in itertools.product(blocks.quarters, (1, 2)):
+        blocks.improve(quarter, radius)
     found = blocks.symbols[:, :, 1:-1, 1:-1]
     assert not torch.equal(found, posed["symbols"])
     anew = motion_blocks.Blocks(**posed | {"symbols": found, "flow": problem.flow(found)})
-    assert (blocks.at - anew.at)[:, 8:-8, 8:-8].abs().max() < 1e-6
+    side = 4 if fine else 8
+    assert (blocks.at - anew.at)[:, side:-side, side:-side].abs().max() < 1e-6
 
 
 def test_clips_of_a_batch_are_searched_apart(search):
@@ -209,6 +225,42 @@ def test_rows_are_shared_out_once():
         assert all(b[0] - a[1] == 1 for a, b in itertools.pairwise(strips))
 
 
+def test_a_whole_block_moves_as_its_quarters_do_together():
+    problem = Problem(size=(4, 6), fine=True)
+    whole = motion_search._of_whole_blocks(problem.posed())
+    moves = torch.randint(-3, 4, (1, 2, 2, 3), generator=torch.Generator().manual_seed(1)).float()
+    together = problem.flow(spatial.unfolded(moves, 2))
+    apart, functions = torch.zeros(1, 2, 32 + 16, 48 + 16), whole["functions"][0]  # with a border of half a block
+    for i, j in itertools.product(range(2), range(3)):
+        own = functions[2 * i, 0 if j == 0 else j]
+        apart[..., 16 * i : 16 * i + 32, 16 * j : 16 * j + 32] += torch.einsum("k,kcyx->cyx", moves[0, :, i, j], own)
+    assert torch.allclose(apart[..., 8:-8, 8:-8], together, atol=1e-5)
+
+
+def test_quarters_find_what_blocks_that_move_as_one_cannot(monkeypatch):
+    """Left and right of a line through the middle of blocks there is other motion."""
+    model = make("patch", fine_motion=True)
+    generator = torch.Generator().manual_seed(0)
+    texture = torch.rand(1, 3, 32, 32, generator=generator)
+    reference = F.interpolate(texture, (96, 96), mode="bicubic").clamp(0, 1)
+    flow = torch.zeros(1, 3, 96, 96)
+    flow[:, 0, :, :40], flow[:, 0, :, 40:] = 3, -2
+    target, _ = model.predict(reference, flow)
+
+    def decode(latent):
+        return model.motion.decoder(model.motion.scale_back(latent, Condition()))
+
+    aim = MotionAim(target, reference, decode, model.predict, model.magnified, None)
+    search = MotionSearch(model.motion, Condition(), aim, torch.tensor([1e-4]), nullcontext)
+    blank, errors = torch.zeros(1, 8, 6, 6), []
+    for quarters in ((), motion_search.QUARTERS):
+        monkeypatch.setattr(motion_search, "QUARTERS", quarters)
+        found = search(blank, blank, 1, torch.full_like(blank, 20))
+        seen, _ = model.predict(reference, decode(found))
+        errors.append((seen - target).square().mean())
+    assert errors[1] < 0.5 * errors[0]
+
+
 @pytest.fixture(scope="module")
 def released():
     return load_model(find_checkpoints("mr-md-ssf-tiny")[0])
@@ -242,7 +294,8 @@ def test_a_clip_takes_fewer_bits_for_a_like_picture(released, scene, monkeypatch
 
     searched = coded(released, frames, maps, 1.6e-3)
     with monkeypatch.context() as without:
-        without.setattr(motion_search, "ROUNDS", 0)
+        for radii in ("RADII", "WHOLE", "QUARTERS"):
+            without.setattr(motion_search, radii, ())
         plain = coded(released, frames, maps, 1.6e-3)
     sizes = [sum(len(data) for data, _ in out[1:]) for out in (searched, plain)]
     assert sizes[0] < 0.97 * sizes[1] and cost(searched) < cost(plain)
@@ -259,7 +312,7 @@ def test_what_is_told_beside_mean_motion_stays_where_it_is_worth_its_bits(moves)
         return flow * latent[:, 2].mean()
 
     target = model.predict(reference, flow * moves)[0]
-    aim = MotionAim(target, reference, decode, model.predict, None)
+    aim = MotionAim(target, reference, decode, model.predict, model.magnified, None)
     search = MotionSearch(model.motion, Condition(), aim, torch.tensor([3e-4]), nullcontext)
     symbols = torch.zeros(1, 8, 4, 6)
     symbols[:, 2] = 1

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -175,6 +176,36 @@ def test_a_model_goes_on_with_more_latents(extra, clip, tmp_path):
     for name, other in (("wide", {}), ("wide", {"latent": 80, "motion_latent": 16}), ("odd", {"latent": 64})):
         with pytest.raises(CheckpointError, match="another architecture"):
             warm_start(make("patch", **extra | other), tmp_path / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("extra", [{}, {"multirate": True, "roi": True}])
+def test_a_model_goes_on_with_a_motion_for_each_quarter_of_a_block(tmp_path, clip, extra):
+    start = wake(make("patch", **extra))
+    save_model(start, tmp_path / "m.safetensors")
+    model = make("patch", seed=5, fine_motion=True, motion_latent=12, **extra)
+    warm_start(model, tmp_path / "m.safetensors")
+    x, reference = model.pad(clip[:, 1]), model.pad(clip[:, 0])
+    condition = model._condition(1e-3, torch.ones(1, 1, 96, 128), torch.device("cpu"))
+    told = torch.zeros(1, 8, 6, 8)
+    told[:, :2] = torch.randn(1, 2, 6, 8, generator=torch.Generator().manual_seed(0))
+    quarters = torch.cat((told[:, :2].repeat_interleave(4, 1), torch.zeros(1, 4, 6, 8)), dim=1)
+    with torch.no_grad():
+        ours, theirs = (m.motion.encode(torch.cat((x, reference, x[:, :2]), 1), condition) for m in (model, start))
+        ours, theirs = (m.motion.scale_back(y, condition) for m, y in ((model, ours), (start, theirs)))
+        # what networks make of the same motion is the same, but for what the block transform makes of it
+        nets = [m.motion.decoder(y, condition.e) for m, y in ((model, quarters), (start, told))]
+        planes = [n.motion.decoder.linear(y) for n, y in ((model, F.pixel_shuffle(quarters[:, :8], 2)), (start, told))]
+        assert torch.allclose(nets[0] - planes[0], nets[1] - planes[1], atol=1e-4)
+        assert torch.allclose(ours[:, :8].view(1, 2, 4, 6, 8).mean(2), theirs[:, :2], atol=1e-3)
+        assert not ours[:, 8:].any()
+        assert torch.equal(model(clip, full(1e-3)).x_hat[:, 0], start(clip, full(1e-3)).x_hat[:, 0])
+
+
+def test_fine_motion_needs_room_for_four_quarters():
+    with pytest.raises(ConfigError, match=r"fine_motion needs .*motion_latent of 8 or more"):
+        make("patch", fine_motion=True, motion_latent=6)
+    with pytest.raises(ConfigError, match=r"fine_motion needs .*spatial_prediction=true"):
+        make("patch", fine_motion=True, spatial_prediction=False)
 
 
 def test_gains_follow_beta_where_another_rate_is_continued(tmp_path):

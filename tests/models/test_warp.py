@@ -6,25 +6,48 @@ import torch.nn.functional as F
 
 from pvc.models import warp as warping
 from pvc.models.motion import estimate_flow
-from pvc.models.warp import enlarged, scale_space, warp
+from pvc.models.warp import enlarged, half_pixels, scale_space, warp
 
 
 def flow_of(x: float, y: float, h: int, w: int) -> torch.Tensor:
     return torch.tensor([x, y]).view(1, 2, 1, 1).expand(1, 2, h, w)
 
 
+def space(x: torch.Tensor, half: bool) -> list[torch.Tensor]:
+    """Scale space of ``x``, with or without what lies between the pixels of level 0."""
+    sharp, *blurred = scale_space(x)
+    return [half_pixels(sharp) if half else sharp, *blurred]
+
+
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("size", [(64, 64), (64, 192), (256, 128)])
-def test_zero_flow_is_the_identity(size):
+def test_zero_flow_is_the_identity(size, half):
     x = torch.rand(2, 3, *size)
     zero = torch.zeros(2, 2, *size)
-    assert torch.allclose(warp(scale_space(x), zero, zero[:, :1]), x, atol=1e-4)
+    assert torch.allclose(warp(space(x, half), zero, zero[:, :1]), x, atol=1e-4)
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("size", [(64, 64), (64, 192), (256, 128)])
-def test_flow_is_in_pixels_at_every_size(size):
+def test_flow_is_in_pixels_at_every_size(size, half):
     x = torch.rand(1, 3, *size)
-    moved = warp(scale_space(x), flow_of(5, -3, *size), torch.zeros(1, 1, *size))
+    moved = warp(space(x, half), flow_of(5, -3, *size), torch.zeros(1, 1, *size))
     assert torch.allclose(moved[..., 3:, :-5], x[..., :-3, 5:], atol=1e-4)
+
+
+def test_eight_pixels_keep_the_detail_between_pixels():
+    """Waves of a little more than three pixels, moved by a half and by a quarter of one."""
+    places = torch.arange(96) * 2 * torch.pi * 0.3
+
+    def wave(shift):
+        return (0.5 + 0.4 * torch.sin(places + 2 * torch.pi * 0.3 * shift)).expand(1, 3, 64, 96)
+
+    for shift, gain in ((0.5, 100), (0.25, 3)):
+        errors = []
+        for half in (False, True):
+            moved = warp(space(wave(0), half), flow_of(shift, 0, 64, 96), torch.zeros(1, 1, 64, 96))
+            errors.append((moved - wave(shift))[..., 8:-8].square().mean())
+        assert errors[1] * gain < errors[0]
 
 
 def test_pixels_outside_take_the_border():
@@ -61,10 +84,11 @@ def test_the_motion_estimate_points_from_the_current_frame_into_the_reference():
     assert torch.allclose(flow, torch.tensor([3.0, -2.0]), atol=0.3)
 
 
-def test_coding_and_training_warp_alike():
+@pytest.mark.parametrize("half", [False, True])
+def test_coding_and_training_warp_alike(half):
     """Without gradients, pixels far from level 0 are picked out: that must not change what they get."""
     torch.manual_seed(0)
-    volume = scale_space(torch.rand(1, 3, 64, 96))
+    volume = space(torch.rand(1, 3, 64, 96), half)
     flow, scale = 8 * torch.randn(1, 2, 64, 96), 7 * torch.rand(1, 1, 64, 96) - 1
     expected = warp(volume, flow, scale)
     with torch.no_grad():
@@ -79,7 +103,9 @@ def sampled(how, x, flow, scale, grad) -> list[torch.Tensor]:
     return [out.detach(), *(v.grad for v in inputs)]
 
 
-def test_training_warps_and_derives_as_the_libraries_sampler_does():
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("levels", [1, 5])
+def test_training_warps_and_derives_as_the_libraries_sampler_does(levels, half):
     """What a GPU runs, on the CPU: convolutions and one trilinear sampler, derived by torch."""
     torch.manual_seed(0)
     x, grad = torch.rand(2, 3, 32, 48), torch.randn(2, 3, 32, 48)
@@ -87,12 +113,16 @@ def test_training_warps_and_derives_as_the_libraries_sampler_does():
 
     def library(x, flow, scale):
         volume = [x]
-        for i in range(5):
+        for i in range(levels):
             volume.append(warping._blur_by_convolution(F.avg_pool2d(volume[i], 2) if i else x, 1.5))
-        return warping._warp_at_once(volume, flow, scale)
+        return warping._warp_at_once([half_pixels(x) if half else x, *volume[1:]], flow, scale)
+
+    def ours(x, flow, scale):
+        volume = scale_space(x, levels)
+        return warp([half_pixels(x) if half else x, *volume[1:]], flow, scale)
 
     expected = sampled(library, x, flow, scale, grad)
-    got = sampled(lambda x, flow, scale: warp(scale_space(x), flow, scale), x, flow, scale, grad)
+    got = sampled(ours, x, flow, scale, grad)
     for a, b in zip(got, expected, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-4 * b.abs().max())
 
@@ -114,13 +144,14 @@ def test_nothing_is_derived_by_a_reference_that_needs_no_gradient():
     assert x.grad is None and flow.grad.any() and scale.grad.any()
 
 
-def test_a_gpu_warps_as_a_cpu_does(gpu):
+@pytest.mark.parametrize("half", [False, True])
+def test_a_gpu_warps_as_a_cpu_does(gpu, half):
     torch.manual_seed(0)
     x, grad = torch.rand(2, 3, 64, 96), torch.randn(2, 3, 64, 96)
     flow, scale = 8 * torch.randn(2, 2, 64, 96), 7 * torch.rand(2, 1, 64, 96) - 1
 
     def whole(x, flow, scale):
-        return warp(scale_space(x), flow, scale)
+        return warp(space(x, half), flow, scale)
 
     expected = sampled(whole, x, flow, scale, grad)
     got = sampled(whole, *(v.to(gpu) for v in (x, flow, scale, grad)))

@@ -16,7 +16,7 @@ from pvc.training.run import train as run_in_process
 from tests import processes
 
 SMALL = ["experiment=tiny", "data=synthetic", "data.crop=32", "data.source.size=[64,96]", "data.batch_size=1"]
-SMALL += ["data.workers=0", "data.frames=4", "model.width=8", "model.latent=16", "model.motion_latent=4"]
+SMALL += ["data.workers=0", "data.frames=4", "model.width=8", "model.latent=16", "model.motion_latent=8"]
 SMALL += ["model.hyper=4", "trainer.max_steps=4", "+trainer.limit_val_batches=0", "checkpoint_every=2"]
 SMALL += ["pictures_every=0", "page=null"]
 

@@ -2,7 +2,13 @@
 
 from pvc.codecs.rate_control.coding import FrameCoder, upcoming
 from pvc.codecs.rate_control.control import Choice, Control, Trial
-from pvc.codecs.rate_control.points import controlled, controlled_points, make_control, with_iframe_alphas
+from pvc.codecs.rate_control.points import (
+    controlled,
+    controlled_points,
+    make_control,
+    with_iframe_alphas,
+    with_iframe_beta,
+)
 
 __all__ = [
     "Choice",
@@ -14,4 +20,5 @@ __all__ = [
     "make_control",
     "upcoming",
     "with_iframe_alphas",
+    "with_iframe_beta",
 ]

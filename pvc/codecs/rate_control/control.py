@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pvc.entropy.condition import beta_to_code, code_to_beta
+from pvc.entropy.condition import BETA_MIN, beta_to_code, code_to_beta
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,15 @@ class Control(Protocol):
 
 
 class Constant:
-    """One beta for all frames; I-frames every ``gop`` frames, with an alpha of their own if ``key_u`` is given."""
+    """One beta for all P-frames; I-frames every ``gop`` frames, at ``share`` of it, as far as betas go, and with an
+    alpha of their own if ``key_u`` is given. Without P-frames they have the beta.
+    """
 
     look_ahead, measures = 0, None
 
-    def __init__(self, beta: float, gop: int, key_u: float | None = None):
-        self._code, self._gop, self._key_u, self._frame = beta_to_code(beta), gop, key_u, 0
+    def __init__(self, beta: float, gop: int, key_u: float | None = None, share: float = 1.0):
+        keys = max(BETA_MIN, beta * share) if gop > 1 else beta
+        self._codes, self._gop, self._key_u, self._frame = (beta_to_code(beta), beta_to_code(keys)), gop, key_u, 0
 
     def probe(self) -> list[Choice]:
         """Nothing needs to be known."""
@@ -91,9 +94,9 @@ class Constant:
         """Nothing is asked."""
 
     def choose(self, left: int | None, trials: Sequence[Trial] = ()) -> Choice | Trial:
-        """The same for every frame, at the first trial."""
+        """The same for every frame of a kind, at the first trial."""
         key = self._frame % self._gop == 0
-        return trials[0] if trials else Choice(key, self._code, self._key_u if key else None)
+        return trials[0] if trials else Choice(key, self._codes[key], self._key_u if key else None)
 
     def spent(self, trial: Trial) -> None:
         """Count the frame."""

@@ -16,6 +16,9 @@ from pvc.importance import ALPHA_MAX, u_from_alpha
 RANGES = {"bitrate": (0.1, 1e6), "psnr": (1.0, 99.0), "roi_psnr": (1.0, 99.0)}
 """kbit/s, dB, dB."""
 
+SHARES = 0.01, 1.0
+"""Of beta, that I-frames may have."""
+
 
 def controlled(point: Mapping[str, Any]) -> list[str]:
     """What ``point`` holds instead of a beta: ``bitrate``, ``psnr``, ``roi_psnr``.
@@ -68,6 +71,18 @@ def with_iframe_alphas(points: list[Point], settings: Mapping[str, Any]) -> list
     ]
 
 
+def with_iframe_beta(points: list[Point], settings: Mapping[str, Any]) -> list[Point]:
+    """``points``; those at a beta with the share of it that I-frames have, where ``settings["iframe_beta"]`` says it.
+
+    Raises:
+        ConfigError: it is out of range.
+    """
+    if settings.get("iframe_beta") is None:
+        return points
+    (share,) = numbers({"iframe_beta": [settings["iframe_beta"]]}, "iframe_beta", *SHARES)
+    return [{**point, "iframe_beta": share} if "beta" in point else point for point in points]
+
+
 def make_control(
     point: Mapping[str, Any], *, gop: int, fps: Fraction, count: int | None, size: tuple[int, int], first: Any = None
 ) -> Control:
@@ -75,7 +90,8 @@ def make_control(
 
     Args:
         point: ``beta``; or ``bitrate`` (kbit/s), ``psnr`` (dB), ``roi_psnr`` (dB), or ``bitrate`` and ``roi_psnr``.
-            With ``alpha``, and ``iframe_alpha`` of I-frames.
+            With ``alpha``, and ``iframe_alpha`` of I-frames; with ``beta``, the share ``iframe_beta`` of it that
+            I-frames have (1).
         first: the control of the first pass, for the second pass of a bitrate.
 
     Raises:
@@ -90,7 +106,10 @@ def make_control(
     if "roi_psnr" in asked and alpha == 1:
         raise ConfigError("roi_psnr is a floor in the region of interest: it needs a map and an alpha above 1")
     if not asked:
-        return Constant(point["beta"], **common)
+        (share,) = numbers({"iframe_beta": [point.get("iframe_beta", 1.0)]}, "iframe_beta", *SHARES)
+        return Constant(point["beta"], **common, share=share)
+    if point.get("iframe_beta") is not None:
+        raise ConfigError(f"iframe_beta is a share of beta, and {asked[0]} sets the rate; leave it out")
     common["pixels"] = size[0] * size[1]
     floor = Target(values["roi_psnr"], "_roi", floor=True) if "roi_psnr" in values else None
     if "bitrate" not in values:

@@ -1,12 +1,15 @@
 """The released model under control: real streams, decoded again."""
 
+import functools
 from fractions import Fraction
 
 import pytest
 import torch
 
 from pvc.codecs.neural import NeuralCodec
+from pvc.codecs.registry import load_codec
 from pvc.data.synthetic import Synthetic
+from pvc.entropy.condition import code_to_beta
 from pvc.entropy.reader import StreamReader
 from pvc.errors import ConfigError
 from pvc.importance import weighted_mask
@@ -76,6 +79,36 @@ def test_iframe_alpha_1_codes_the_first_frame_as_without_a_map(codec, scene):
     plain, steered, first = ([frame.data for frame in StreamReader(data).frames()] for data in (plain, steered, first))
     assert first[0] == plain[0] != steered[0]
     assert first[1] != plain[1]
+
+
+def betas(codec, clip, gop=12, **point):
+    """Of all frames, and which are I-frames."""
+    codec = NeuralCodec(codec._paths, gop=gop)
+    frames = StreamReader(codec.encode(clip, {"beta": 1e-3} | point)).frames()
+    return [(code_to_beta(frame.beta_code), frame.key) for frame in frames]
+
+
+def test_i_frames_have_half_the_beta_unless_told_otherwise(codec, scene):
+    clip = scene[0][:3]
+    near = functools.partial(pytest.approx, rel=1e-3)
+    assert betas(codec, clip, gop=2) == [(near(5e-4), True), (near(1e-3), False), (near(5e-4), True)]
+    assert betas(codec, clip[:2], iframe_beta=1) == [(near(1e-3), True), (near(1e-3), False)]
+    assert betas(codec, clip[:2], beta=1.5e-4) == [(near(1e-4), True), (near(1.5e-4), False)]  # as far as betas go
+    assert betas(codec, clip[:2], gop=1) == [(near(1e-3), True)] * 2
+    with pytest.raises(ConfigError, match=r"iframe_beta=2 lies outside \[0.01"):
+        betas(codec, clip, iframe_beta=2)
+    with pytest.raises(ConfigError, match="iframe_beta is a share of beta, and bitrate sets the rate"):
+        codec.encode(clip, {"bitrate": 100, "iframe_beta": 1}, fps=FPS)
+    assert codec.points({"beta": [1e-3], "u_alpha": [1.0], "iframe_beta": 1}) == [
+        {"beta": 1e-3, "alpha": 1.0, "iframe_beta": 1}
+    ]
+
+
+def test_models_of_one_rate_have_one_beta(scene):
+    codec = load_codec("ssf-tiny")
+    assert [p.keys() for p in codec.points({"iframe_beta": 0.5})] == [{"beta", "alpha"}] * 4
+    with pytest.raises(ConfigError, match="ssf-tiny codes all frames at one beta"):
+        codec.encode(scene[0][:2], {"beta": 1e-4, "iframe_beta": 0.5})
 
 
 def test_points_of_an_evaluation(codec):
