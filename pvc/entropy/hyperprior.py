@@ -18,6 +18,8 @@ from pvc.entropy.tables import tables_of
 
 # Magnitude up to which the symbols of the frame before tell the scale something.
 CONTEXT_LIMIT = 15
+# Bits that a symbol of z may cost, and how far from the median one may lie that costs less.
+Z_BITS, Z_REACH = 14, 64
 
 
 class FactorizedPrior(EntropyBottleneck):
@@ -40,6 +42,16 @@ class FactorizedPrior(EntropyBottleneck):
             noisy = self.quantize(noisy, "dequantize", self._get_medians())
         likelihood = self.likelihood_lower_bound(self._likelihood(noisy)[0])
         return tuple(v.view(values.shape).transpose(0, 1).contiguous() for v in (noisy, likelihood))
+
+    @torch.no_grad()
+    def plausible(self) -> tuple[Tensor, Tensor]:
+        """Least and largest symbol, as differences from the median, that cost at most ``Z_BITS``, each [1, C, 1, 1]."""
+        medians = self.quantiles[:, :, 1:2]
+        symbols = torch.arange(-Z_REACH, Z_REACH + 1, device=medians.device, dtype=medians.dtype)
+        likely = self._likelihood(medians + symbols)[0][:, 0] >= 2.0**-Z_BITS
+        ends = (torch.where(likely, sign * symbols, 0).amax(1) for sign in (-1, 1))
+        least, largest = (end.view(1, -1, 1, 1) for end in ends)
+        return -least, largest
 
     @torch.no_grad()
     def _update_quantiles(self, *args, **kwargs) -> None:
@@ -106,11 +118,18 @@ class Hyperprior(Conditional):
             yield from () if net is None else net.parameters()
 
     def _hyper_latent(self, y: Tensor, coarse: Tensor | None, e: Tensor | None) -> Tensor:
-        """z from y, or from what the dead zone leaves of y, so that z knows where the zeros are."""
+        """z from y, or from what the dead zone leaves of y, so that z knows where the zeros are.
+
+        An encoder takes no value that is far too dear: what networks make of a y that they have never seen may be.
+        """
         if self.dead_zone is not None:
             step = self.step(coarse)
             y = self.dead_zone(y / step) * step
-        return self.encoder(y, e)
+        z = self.encoder(y, e)
+        if self.training:
+            return z
+        least, largest = self.factorized.plausible()
+        return torch.clamp(z, self._medians() + least, self._medians() + largest)
 
     def _mean(self, z_hat: Tensor, e: Tensor | None, context: Context | None) -> Tensor:
         mean = self.mean(z_hat, e)

@@ -129,15 +129,16 @@ class PatchDecoder(nn.Module):
 
     ``basis`` [K, out, s, s] starts the linear path from the first K latents; s = 16 for blocks, 32 for overlapping
     ones. With ``fold`` the first K fold^2 latents are those of the parts of a block, as ``F.pixel_unshuffle`` makes
-    them of K planes, s is that of a part, and no other latent takes the linear path. ``context`` (the prediction, for
-    the residual decoder) lets the network clean up what motion left behind.
+    them of K planes, s is that of a part, no other latent takes the linear path, and the network sees of them what is
+    :func:`relative`. ``context`` (the prediction, for the residual decoder) lets the network clean up what motion left
+    behind.
     """
 
     def __init__(
         self, latent, width, out_channels, basis: Tensor, *, multirate: bool, context: int = 0, blocks=3, fold: int = 1
     ):
         super().__init__()
-        self.fold, self.parts = fold, len(basis) * fold**2
+        self.fold, self.parts = fold, fold**2 * len(basis)
         planes = latent if fold == 1 else len(basis)
         self.linear = BlockSynthesis(planes, out_channels, basis.shape[-1], BLOCK // fold)
         self.context = Pointwise(context * 64, width) if context else None
@@ -161,11 +162,23 @@ class PatchDecoder(nn.Module):
 
     def forward(self, y: Tensor, e: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """``y`` [N, latent, h, w], ``context`` [N, C, 16 h, 16 w] -> [N, out, 16 h, 16 w]."""
-        h = self.up(y, e)
+        h = self.up(y if self.fold == 1 else relative(y, self.fold), e)
         if self.context is not None:
             h = h + self.context(unshuffle(context, 8))
         linear = y if self.fold == 1 else F.pixel_shuffle(y[:, : self.parts], self.fold)
         return self.linear(linear) + shuffle(self.body(h, e), 8)
+
+
+def relative(motion: Tensor, fold: int) -> Tensor:
+    """``motion`` [N, M, h, w] without the mean of 5x5 blocks around, so that its size does not matter to a network.
+
+    The first 2 fold^2 latents are a block's motion, x first, in ``fold``^2 parts; the others stay as they are. A pan
+    that is faster than all that a network has been trained on is nothing new to it.
+    """
+    parts = fold**2
+    mean = F.avg_pool2d(F.pad(motion[:, : 2 * parts], (2, 2, 2, 2), mode="replicate"), 5, 1)
+    mean = mean.unflatten(1, (2, parts)).mean(2, keepdim=True).expand(-1, -1, parts, -1, -1).flatten(1, 2)
+    return torch.cat((motion[:, : 2 * parts] - mean, motion[:, 2 * parts :]), dim=1)
 
 
 def flow_encoder_basis(fold: int = 1) -> Tensor:

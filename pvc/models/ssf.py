@@ -232,8 +232,10 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         context = self._residual_context(past.symbols, motion_symbols) if self.temporal_context else None
         also = {"context": prediction} if getattr(self.residual.decoder, "context", None) is not None else {}
 
+        seen = patch.relative(motion_hat, self.motion.prior.fold) if self.fine_motion else motion_hat
+
         def decode(y_hat: Tensor) -> Tensor:
-            y_hat = torch.cat((self.residual.scale_back(y_hat, condition), motion_hat), dim=1)
+            y_hat = torch.cat((self.residual.scale_back(y_hat, condition), seen), dim=1)
             return prediction + self.residual.decoder(y_hat, condition.e, **also).float()
 
         aim = None if x is None else Aim(x, decode)
