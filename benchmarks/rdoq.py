@@ -2,9 +2,9 @@
 
 Codes clips with a released model at four rates with real bytes. BD-rates in % against dead zones alone, means over
 clips, less is better; and the CPU time of coding a frame, all of it. What a bit may cost was chosen with ``--lagrange``
-and ``--motion``, which have other values than the usual ones, each with the usual rest; of motion first the rounds.
+and ``--motion``, which have other values than the usual ones, each with the usual rest.
 
-    python benchmarks/rdoq.py [--data DIR] [--frames N] [--rounds 1 3 6] [--lagrange 1,1 2,2 ...] [--motion 1,4 2,8 ...]
+    python benchmarks/rdoq.py [--data DIR] [--frames N] [--rounds 1 3 6] [--lagrange 1,1 2,2 ...] [--motion 2 8 ...]
 
 DIR is a folder of training clips, of which the held-out scenes with masks are coded. Without it: a scene made by pvc.
 """
@@ -29,7 +29,7 @@ from pvc.paths import config_dir, find_checkpoints
 
 BETAS = (1e-4, 4e-4, 1.6e-3, 6.4e-3)
 HEADER = (
-    "| rounds | lambda / 3 beta: I, P | motion: rounds, lambda / 3 beta | alpha = 1 | ROI, alpha = 26.5 "
+    "| rounds | lambda / 3 beta: I, P | motion: lambda / 3 beta | alpha = 1 | ROI, alpha = 26.5 "
     "| background, alpha = 26.5 | CPU ms a frame |"
 )
 
@@ -73,22 +73,23 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--rounds", nargs="*", type=int, default=[1, 3, 6])
     parser.add_argument("--lagrange", nargs="*", default=[], help="pairs such as 1.2,2.5, each with the usual rounds")
-    parser.add_argument("--motion", nargs="*", default=[], help="rounds and lambda / 3 beta such as 2,8")
+    parser.add_argument("--motion", nargs="*", type=float, default=[], help="lambda / 3 beta such as 8; 0: no search")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     model, used = load_model(find_checkpoints("mr-md-ssf-tiny")[0]), tuple(coding.LAGRANGE.values())
     pairs = [tuple(map(float, pair.split(","))) for pair in args.lagrange]
-    usual = motion_search.ROUNDS, motion_search.LAGRANGE
-    variants = [(0, used, (0, usual[1])), (rdoq.ROUNDS, used, (0, usual[1]))]
+    usual = motion_search.LAGRANGE
+    variants = [(0, used, 0), (rdoq.ROUNDS, used, 0)]
     variants += [(n, used, usual) for n in args.rounds] + [(rdoq.ROUNDS, pair, usual) for pair in pairs]
-    variants += [(rdoq.ROUNDS, used, (int(n), float(cost))) for n, cost in (m.split(",") for m in args.motion)]
+    variants += [(rdoq.ROUNDS, used, motion) for motion in args.motion]
     clips = [(s.read(0, args.frames), s.read_mask(0, args.frames).float()) for s in scenes(args.data)]
     print(HEADER, "|---|---|---|" + "---:|" * 4, sep="\n")
     base = None
     for rounds, pair, motion in variants:
         coding.LAGRANGE.update(zip(coding.LAGRANGE, pair))
-        motion_search.ROUNDS, motion_search.LAGRANGE = motion
+        motion_search.LAGRANGE = motion or usual
+        ScaleSpaceFlow.motion_searchable = motion > 0
         began = time.process_time()
         found = [curves(model, clip, mask, rounds) for clip, mask in clips]
         took = (time.process_time() - began) / (8 * sum(len(clip) for clip, _ in clips))
@@ -99,7 +100,7 @@ def main() -> None:
             )
             for k in base[0]
         ]
-        cells = f"{rounds} | {pair[0]:g}, {pair[1]:g} | {motion[0]}, {motion[1]:g}"
+        cells = f"{rounds} | {pair[0]:g}, {pair[1]:g} | {f'{motion:g}' if motion else 'none'}"
         print(f"| {cells} | {' | '.join(f'{gain:+.1f}' for gain in gains)} | {1000 * took:.0f} |", flush=True)
 
 

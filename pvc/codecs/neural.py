@@ -20,7 +20,7 @@ from pvc.codecs.rate_control import (
     make_control,
     upcoming,
     with_iframe_alphas,
-    with_iframe_beta,
+    with_iframe_betas,
 )
 from pvc.entropy.condition import beta_to_code, code_to_beta
 from pvc.entropy.container import PRECISIONS, Frame, Header
@@ -105,7 +105,7 @@ class NeuralCodec(ClipCoding):
         if found is None:
             found = beta_alpha_points(self.betas, self.supports_importance, settings)
         found = with_iframe_alphas(found, settings)
-        return found if self.betas else with_iframe_beta(found, settings)
+        return found if self.betas else with_iframe_betas(found, settings)
 
     def control(
         self,

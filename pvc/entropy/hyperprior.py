@@ -18,7 +18,7 @@ from pvc.entropy.tables import tables_of
 
 # Magnitude up to which the symbols of the frame before tell the scale something.
 CONTEXT_LIMIT = 15
-# Bits that a symbol of z may cost, and how far from the median one may lie that costs less.
+# Bits that a symbol of z may cost, and how far from the median that is looked at.
 Z_BITS, Z_REACH = 14, 64
 
 
@@ -49,9 +49,11 @@ class FactorizedPrior(EntropyBottleneck):
         medians = self.quantiles[:, :, 1:2]
         symbols = torch.arange(-Z_REACH, Z_REACH + 1, device=medians.device, dtype=medians.dtype)
         likely = self._likelihood(medians + symbols)[0][:, 0] >= 2.0**-Z_BITS
-        ends = (torch.where(likely, sign * symbols, 0).amax(1) for sign in (-1, 1))
-        least, largest = (end.view(1, -1, 1, 1) for end in ends)
-        return -least, largest
+        ends = []
+        for sign, outmost in ((-1, 0), (1, -1)):  # one that is likely at the outmost place has no end
+            end = torch.where(likely, sign * symbols, 0).amax(1)
+            ends.append(sign * torch.where(likely[:, outmost], SYMBOL_LIMIT, end).view(1, -1, 1, 1))
+        return ends[0], ends[1]
 
     @torch.no_grad()
     def _update_quantiles(self, *args, **kwargs) -> None:

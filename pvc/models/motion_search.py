@@ -121,12 +121,13 @@ class MotionSearch:
 
         if fold == 1:
             return put_back(refine(RADII, **problem)) / step
+        finite = torch.stack([x.isfinite().all() for x in problem.values()]).all()
         whole = _of_whole_blocks(problem)
         whole["flow"] = self._motion(put_back(spatial.unfolded(whole["symbols"], fold)) + mean)[:, :2]
         own = spatial.unfolded(refine(WHOLE, **whole).to(mean), fold)
         problem |= {"symbols": own, "flow": self._motion(put_back(own) + mean)[:, :2]}
         problem["others"] = torch.cat((problem["others"], spatial.planes(symbols * step, told, fold)), dim=1)
-        return put_back(refine(QUARTERS, **problem)) / step
+        return torch.where(finite, put_back(refine(QUARTERS, **problem)) / step, symbols)
 
     def _motion(self, latent: Tensor) -> Tensor:
         """Flow and scale [N, 3, H, W]."""

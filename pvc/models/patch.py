@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pvc.entropy.condition import BetaCondition, Conditioned, TakesBeta
 from pvc.models.rows import BlockSynthesis, Pointwise, Upsample, shuffle, unshuffle
+from pvc.models.warp import bordered
 
 BLOCK = 16
 
@@ -176,7 +177,7 @@ def relative(motion: Tensor, fold: int) -> Tensor:
     that is faster than all that a network has been trained on is nothing new to it.
     """
     parts = fold**2
-    mean = F.avg_pool2d(F.pad(motion[:, : 2 * parts], (2, 2, 2, 2), mode="replicate"), 5, 1)
+    mean = F.avg_pool2d(bordered(motion[:, : 2 * parts], 2), 5, 1)
     mean = mean.unflatten(1, (2, parts)).mean(2, keepdim=True).expand(-1, -1, parts, -1, -1).flatten(1, 2)
     return torch.cat((motion[:, : 2 * parts] - mean, motion[:, 2 * parts :]), dim=1)
 

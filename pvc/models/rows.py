@@ -49,9 +49,9 @@ class Pointwise(nn.Conv2d):
 
 
 class BlockSynthesis(nn.ConvTranspose2d):
-    """[N, latent, h, w] -> [N, outputs, 16 h, 16 w]: each latent weighs a function of 16x16 pixels, or of 32x32.
+    """[N, latent, h, w] -> [N, outputs, b h, b w]: each latent weighs a function of b x b pixels, or of 2 b x 2 b.
 
-    Functions of 32x32 overlap those of the neighbours by half, and outside the picture the border repeats.
+    Functions of 2 b x 2 b overlap those of the neighbours by half, and outside the picture the border repeats.
     """
 
     def __init__(self, latent: int, outputs: int, size: int, block: int):

@@ -72,12 +72,12 @@ def _blur_by_convolution(x: Tensor, sigma: float) -> Tensor:
     # made on the device: a copy from the host would be waited for
     taps = torch.exp(-0.5 * (torch.arange(-r, r + 1, device=x.device, dtype=torch.float64) / sigma) ** 2)
     taps = (taps / taps.sum()).to(x.dtype).expand(c, 1, -1)
-    return F.conv2d(F.conv2d(_bordered(x, r), taps[..., None], groups=c), taps[:, :, None], groups=c)
+    return F.conv2d(F.conv2d(bordered(x, r), taps[..., None], groups=c), taps[:, :, None], groups=c)
 
 
-def _bordered(x: Tensor, r: int) -> Tensor:
-    """``F.pad(x, (r, r, r, r), mode="replicate")``; Inductor takes the derivative of that for one of another layout."""
-    for dim in (-2, -1):
+def bordered(x: Tensor, r: int, dims: tuple[int, ...] = (-2, -1)) -> Tensor:
+    """``F.pad(x, ..., mode="replicate")`` by ``r`` along ``dims``; Inductor derives that for one of another layout."""
+    for dim in dims:
         size = [r if d == dim % x.ndim else -1 for d in range(x.ndim)]
         first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
         x = torch.cat((first.expand(size), x, last.expand(size)), dim=dim)
@@ -123,10 +123,11 @@ def half_pixels(x: Tensor) -> Tensor:
     """
     r = len(_HALF_WAY) // 2
     for dim in (-2, -1):
-        padded, size = F.pad(x, _sides(dim, r), mode="replicate"), x.shape[dim]
-        between = padded.narrow(dim, 1, size) * _HALF_WAY[0]
+        padded, size = bordered(x, r, (dim,)), x.shape[dim]
+        between = padded.narrow(dim, 1, size - 1) * _HALF_WAY[0]
         for i, tap in enumerate(_HALF_WAY[1:], 2):
-            between = between.add_(padded.narrow(dim, i, size), alpha=tap)
+            between = between.add_(padded.narrow(dim, i, size - 1), alpha=tap)
+        between = torch.cat((between, x.narrow(dim, size - 1, 1)), dim=dim)  # beyond the last there is the border
         x = torch.stack((x, between), dim=dim).flatten(dim - 1, dim)
     return x
 
@@ -250,6 +251,8 @@ def _warp_at_once(volume: list[Tensor], flow: Tensor, scale: Tensor) -> Tensor:
     if levels[0].shape[-2:] == flow.shape[-2:]:
         return _sampled(levels, flow, scale)
     sharp = F.grid_sample(levels[0], _grid(flow, levels[0]), padding_mode="border", align_corners=False)
+    if len(levels) == 1:
+        return sharp
     return torch.lerp(sharp, _sampled(levels[1:], flow, scale - 1), scale.clamp(0, 1))
 
 

@@ -22,6 +22,13 @@ _TAKEN_IN_SYMBOLS = {
     "motion.prior.context_scale.0.weight": 1,
     "residual.prior.context_scale.0.weight": 1,
 }
+# Networks whose last layer tells motion or its spread, and whether it does so in symbols.
+_TOLD = {
+    "motion.encoder.body.": False,
+    "motion.prior.mean.": True,
+    "motion.prior.context_mean.": True,
+    "motion.prior.scale_head.": False,
+}
 # What of motion's branch is as it is made.
 _MADE = ("motion.gain.", "motion.encoder.linear.", "motion.decoder.linear.")
 
@@ -76,7 +83,8 @@ def with_motion_of_quarters(source: dict[str, Tensor], target: dict[str, Tensor]
     Args:
         source, target: states of the same keys. motion, now: latents of motion in either, ``now`` >= 8.
     """
-    log.warning("goes on with a motion for each 8x8 pixels in place of 16x16; model.fine_motion=false keeps these")
+    kept = f"model.fine_motion=false model.motion_latent={motion}"
+    log.warning("goes on with a motion for each 8x8 pixels in place of 16x16; %s keeps these", kept)
     finer = (target["motion.gain.log"][0] - source["motion.gain.log"][0]).exp().item()
 
     def shared(x: Tensor, dim: int, factor: float) -> Tensor:
@@ -91,12 +99,11 @@ def with_motion_of_quarters(source: dict[str, Tensor], target: dict[str, Tensor]
                 others = source[key].shape[dim] - motion
                 kept, moved = source[key].split((others, motion), dim)
                 source[key] = torch.cat((kept, shared(moved, dim, factor)), dim=dim)
-    for key, tensor in source.items():
-        if key.startswith(_MADE):
-            source[key] = target[key].clone()
-        elif key.startswith("motion.") and tensor.shape != target[key].shape:  # the last layers of networks
-            in_symbols = key.startswith(("motion.prior.mean.", "motion.prior.context_mean."))
-            source[key] = shared(tensor, 0, finer if in_symbols else 1)
+    for network, in_symbols in _TOLD.items():
+        last = max(int(key[len(network) :].split(".")[0]) for key in source if key.startswith(network))
+        for key in (f"{network}{last}.weight", f"{network}{last}.bias"):
+            source[key] = shared(source[key], 0, finer if in_symbols else 1)
+    source |= {key: tensor.clone() for key, tensor in target.items() if key.startswith(_MADE)}
 
 
 def _places(old: int, new: int) -> Tensor:

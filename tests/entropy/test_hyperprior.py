@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pvc.entropy.coder import Reader, Writer
+from pvc.entropy.conditional import SYMBOL_LIMIT
 from pvc.entropy.hyperprior import Hyperprior
 from pvc.entropy.skip import ENERGY, SKIP_LEVEL, is_certain, skipped
 from tests.models.conftest import make, wake
@@ -11,7 +12,7 @@ from tests.models.conftest import make, wake
 SHAPE = (4, 6)
 
 
-@pytest.fixture(scope="module", params=["conv", "patch"])
+@pytest.fixture(scope="module", params=["conv", "patch", "fine"])
 def prior(request) -> Hyperprior:
     model = wake(make(request.param)).intra.prior
     model.update()
@@ -47,6 +48,24 @@ def test_real_bytes_are_what_forward_estimates(prior):
     assert 8 * len(writer.finish()) == pytest.approx(
         bits.item(), rel=0.01, abs=24
     )  # a model that knows nothing: many escapes
+
+
+@torch.inference_mode()
+def test_a_latent_like_none_before_costs_no_more_in_z_than_its_densities_hold(prior):
+    """Symbols of z that cost more than 14 bits are those at the edge of what costs less."""
+    writer, y = Writer(), latent(prior, 500.0)
+    least, largest = prior.factorized.plausible()
+    assert (least <= 0).all() and (largest >= 0).all() and (largest - least).max() > 0
+    medians = prior._medians()
+    z = torch.round(prior._hyper_latent(y, None, None) - medians)
+    assert torch.equal(z, z.clamp(least, largest))
+    if largest.max() < SYMBOL_LIMIT:  # else all of it may be told
+        assert (torch.round(prior.encoder(y, None) - medians) - z).any()
+        assert prior.factorized._likelihood((z + medians).transpose(0, 1).flatten(1)[:, None])[0].min() >= 2.0**-14
+    prior.compress(y, None, None, None, writer)
+    reader = Reader(writer.finish())
+    prior.decompress(SHAPE, None, None, None, reader)
+    reader.finish()
 
 
 def test_a_symbol_is_skipped_where_its_level_is_below_the_tables():

@@ -20,11 +20,13 @@ SMALL = {
     },
 }
 
+SMALL["fine"] = SMALL["patch"] | {"motion_latent": 12, "fine_motion": True}
+
 
 def make(kind: str, seed: int = 0, **kwargs) -> ScaleSpaceFlow:
     """A small model with fixed weights, in evaluation mode; with ``roi``, the patch network tells its step map."""
     torch.manual_seed(seed)
-    told = {"step_map": True} if kind == "patch" and kwargs.get("roi") else {}
+    told = {"step_map": True} if kind != "conv" and kwargs.get("roi") else {}
     return ScaleSpaceFlow(**(SMALL[kind] | told | kwargs)).eval()
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -196,6 +197,19 @@ def test_pictures_of_few_blocks(search, size):
     assert problem.total(search(problem, 4)) < problem.total(problem.start)
 
 
+@pytest.mark.parametrize("fine", [False, True])
+def test_a_model_leaves_motion_as_it_is_where_a_pixel_is_not_finite(clip, fine):
+    model = make("patch", fine_motion=fine)
+    aim = MotionAim(clip[:, 1], clip[:, 0], model.motion.decoder, model.predict, model.magnified, None)
+    aim.target[..., 5, 5] = torch.nan
+    symbols = torch.randint(-3, 4, (1, 8, 6, 8)).float()
+    symbols[:, 2:] = symbols[:, 2:] * fine
+    search = MotionSearch(model.motion, Condition(), aim, torch.tensor([1e-3]), nullcontext)
+    aim, padded = search.aim, [model.pad(x) for x in (search.aim.target, search.aim.reference)]
+    search = replace(search, aim=replace(aim, target=padded[0], reference=padded[1]))
+    assert torch.equal(search(symbols, torch.zeros_like(symbols), 1, torch.full_like(symbols, 5)), symbols)
+
+
 @pytest.mark.parametrize("name", ["target", "flow", "rows", "prices", "others"])
 def test_symbols_stay_where_something_is_not_finite(search, name):
     problem = Problem()
@@ -294,8 +308,7 @@ def test_a_clip_takes_fewer_bits_for_a_like_picture(released, scene, monkeypatch
 
     searched = coded(released, frames, maps, 1.6e-3)
     with monkeypatch.context() as without:
-        for radii in ("RADII", "WHOLE", "QUARTERS"):
-            without.setattr(motion_search, radii, ())
+        without.setattr(ScaleSpaceFlow, "motion_searchable", False)
         plain = coded(released, frames, maps, 1.6e-3)
     sizes = [sum(len(data) for data, _ in out[1:]) for out in (searched, plain)]
     assert sizes[0] < 0.97 * sizes[1] and cost(searched) < cost(plain)

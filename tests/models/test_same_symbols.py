@@ -10,7 +10,7 @@ import torch
 from pvc.models.ssf import Past, ScaleSpaceFlow
 from tests.models.conftest import make, wake
 
-KINDS = ("conv", "patch")
+KINDS = ("conv", "patch", "fine")
 BETA = 2.3e-3
 
 

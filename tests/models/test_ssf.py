@@ -10,10 +10,11 @@ from safetensors.torch import save_file
 
 from pvc.errors import CheckpointError, ConfigError
 from pvc.models.checkpoint import fingerprint, load_model, load_state, read_model_info, save_model
+from pvc.models.patch import relative
 from pvc.models.warm_start import from_compressai, warm_start
 from tests.models.conftest import make, wake
 
-KINDS = ("conv", "patch")
+KINDS = ("conv", "patch", "fine")
 BETAS = (1e-4, 7e-4, 1.28e-2)
 
 
@@ -178,27 +179,40 @@ def test_a_model_goes_on_with_more_latents(extra, clip, tmp_path):
             warm_start(make("patch", **extra | other), tmp_path / f"{name}.safetensors")
 
 
+@pytest.mark.parametrize("latents", [8, 12])
 @pytest.mark.parametrize("extra", [{}, {"multirate": True, "roi": True}])
-def test_a_model_goes_on_with_a_motion_for_each_quarter_of_a_block(tmp_path, clip, extra):
+def test_a_model_goes_on_with_a_motion_for_each_quarter_of_a_block(tmp_path, clip, extra, latents):
     start = wake(make("patch", **extra))
     save_model(start, tmp_path / "m.safetensors")
-    model = make("patch", seed=5, fine_motion=True, motion_latent=12, **extra)
+    model = make("patch", seed=5, fine_motion=True, motion_latent=latents, **extra)
     warm_start(model, tmp_path / "m.safetensors")
     x, reference = model.pad(clip[:, 1]), model.pad(clip[:, 0])
     condition = model._condition(1e-3, torch.ones(1, 1, 96, 128), torch.device("cpu"))
     told = torch.zeros(1, 8, 6, 8)
     told[:, :2] = torch.randn(1, 2, 6, 8, generator=torch.Generator().manual_seed(0))
-    quarters = torch.cat((told[:, :2].repeat_interleave(4, 1), torch.zeros(1, 4, 6, 8)), dim=1)
+    quarters = torch.cat((told[:, :2].repeat_interleave(4, 1), torch.zeros(1, latents - 8, 6, 8)), dim=1)
     with torch.no_grad():
         ours, theirs = (m.motion.encode(torch.cat((x, reference, x[:, :2]), 1), condition) for m in (model, start))
         ours, theirs = (m.motion.scale_back(y, condition) for m, y in ((model, ours), (start, theirs)))
-        # what networks make of the same motion is the same, but for what the block transform makes of it
-        nets = [m.motion.decoder(y, condition.e) for m, y in ((model, quarters), (start, told))]
-        planes = [n.motion.decoder.linear(y) for n, y in ((model, F.pixel_shuffle(quarters[:, :8], 2)), (start, told))]
-        assert torch.allclose(nets[0] - planes[0], nets[1] - planes[1], atol=1e-4)
+        # what its network makes of motion is what the other's makes of that less the mean of its surroundings
+        ours_of = model.motion.decoder(quarters, condition.e)
+        ours_of = ours_of - model.motion.decoder.linear(F.pixel_shuffle(quarters[:, :8], 2))
+        less = relative(told, 1)
+        theirs_of = start.motion.decoder(less, condition.e) - start.motion.decoder.linear(less)
+        assert ours_of.abs().max() > 0.01 and torch.allclose(ours_of, theirs_of, atol=1e-4)
         assert torch.allclose(ours[:, :8].view(1, 2, 4, 6, 8).mean(2), theirs[:, :2], atol=1e-3)
         assert not ours[:, 8:].any()
         assert torch.equal(model(clip, full(1e-3)).x_hat[:, 0], start(clip, full(1e-3)).x_hat[:, 0])
+
+
+def test_a_pan_is_nothing_new_to_the_decoder_however_fast_it_is(clip):
+    model = wake(make("patch", fine_motion=True))
+    motion = torch.randn(1, 8, 6, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        slow, fast = (model.motion.decoder(motion + pan) for pan in (0, 100))
+    assert torch.allclose(fast[:, :2], slow[:, :2] + 100, atol=1e-2) and torch.allclose(
+        fast[:, 2], slow[:, 2], atol=1e-3
+    )
 
 
 def test_fine_motion_needs_room_for_four_quarters():

@@ -50,10 +50,13 @@ def test_eight_pixels_keep_the_detail_between_pixels():
         assert errors[1] * gain < errors[0]
 
 
-def test_pixels_outside_take_the_border():
+@pytest.mark.parametrize("half", [False, True])
+def test_pixels_outside_take_the_border(half):
     x = torch.rand(1, 3, 64, 64)
-    moved = warp(scale_space(x), flow_of(100, 0, 64, 64), torch.zeros(1, 1, 64, 64))
-    assert torch.allclose(moved, x[..., -1:].expand_as(x), atol=1e-4)
+    sides = {(100, 0): x[..., -1:], (-100, 0): x[..., :1], (0, 100): x[..., -1:, :], (0, -100): x[..., :1, :]}
+    for flow, border in sides.items():
+        moved = warp(space(x, half), flow_of(*flow, 64, 64), torch.zeros(1, 1, 64, 64))
+        assert torch.allclose(moved, border.expand_as(x), atol=1e-4)
 
 
 def test_higher_levels_are_smoother_and_keep_the_mean():

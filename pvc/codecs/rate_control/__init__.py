@@ -7,7 +7,7 @@ from pvc.codecs.rate_control.points import (
     controlled_points,
     make_control,
     with_iframe_alphas,
-    with_iframe_beta,
+    with_iframe_betas,
 )
 
 __all__ = [
@@ -20,5 +20,5 @@ __all__ = [
     "make_control",
     "upcoming",
     "with_iframe_alphas",
-    "with_iframe_beta",
+    "with_iframe_betas",
 ]

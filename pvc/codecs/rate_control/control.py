@@ -77,7 +77,7 @@ class Control(Protocol):
 
 class Constant:
     """One beta for all P-frames; I-frames every ``gop`` frames, at ``share`` of it, as far as betas go, and with an
-    alpha of their own if ``key_u`` is given. Without P-frames they have the beta.
+    alpha of their own if ``key_u`` is given. With a ``gop`` of 1 they have the beta.
     """
 
     look_ahead, measures = 0, None

@@ -71,16 +71,21 @@ def with_iframe_alphas(points: list[Point], settings: Mapping[str, Any]) -> list
     ]
 
 
-def with_iframe_beta(points: list[Point], settings: Mapping[str, Any]) -> list[Point]:
-    """``points``; those at a beta with the share of it that I-frames have, where ``settings["iframe_beta"]`` says it.
+def with_iframe_betas(points: list[Point], settings: Mapping[str, Any]) -> list[Point]:
+    """``points`` for each of ``settings["iframe_beta"]``, the share of beta that I-frames have (null: the usual one).
 
     Raises:
-        ConfigError: it is out of range.
+        ConfigError: one is out of range, or ``points`` are at no beta.
     """
     if settings.get("iframe_beta") is None:
         return points
-    (share,) = numbers({"iframe_beta": [settings["iframe_beta"]]}, "iframe_beta", *SHARES)
-    return [{**point, "iframe_beta": share} if "beta" in point else point for point in points]
+    value = settings["iframe_beta"]
+    wanted = [value] if isinstance(value, int | float | str) else list(value)
+    shares = numbers({"iframe_beta": [s for s in wanted if s is not None]}, "iframe_beta", *SHARES)
+    if any("beta" not in point for point in points):
+        raise ConfigError("iframe_beta is a share of beta, and a bitrate or quality sets the rate; leave it out")
+    own = [{}] * (None in wanted) + [{"iframe_beta": share} for share in shares]
+    return [{**point, **more} for more in own for point in points]
 
 
 def make_control(

@@ -99,9 +99,12 @@ def test_i_frames_have_half_the_beta_unless_told_otherwise(codec, scene):
         betas(codec, clip, iframe_beta=2)
     with pytest.raises(ConfigError, match="iframe_beta is a share of beta, and bitrate sets the rate"):
         codec.encode(clip, {"bitrate": 100, "iframe_beta": 1}, fps=FPS)
-    assert codec.points({"beta": [1e-3], "u_alpha": [1.0], "iframe_beta": 1}) == [
-        {"beta": 1e-3, "alpha": 1.0, "iframe_beta": 1}
-    ]
+    plain = {"beta": 1e-3, "alpha": 1.0}
+    settings = {"beta": [1e-3], "u_alpha": [1.0], "iframe_beta": [None, 1]}
+    assert codec.points(settings) == [plain, plain | {"iframe_beta": 1}]
+    assert codec.points(settings | {"iframe_beta": 0.5}) == [plain | {"iframe_beta": 0.5}]
+    with pytest.raises(ConfigError, match="iframe_beta is a share of beta, and a bitrate or quality sets the rate"):
+        codec.points(settings | {"bitrate": [100]})
 
 
 def test_models_of_one_rate_have_one_beta(scene):
