@@ -34,7 +34,7 @@ SETS = {
         "data=davis",
         "codecs=[x264,x265,x264-roi,x265-roi,ssf-tiny,mr-md-ssf-tiny]",
         "anchor=[x265,x264,x265-roi,x264-roi]",  # the last two at the same u_alpha
-        "u_alpha=[1.0,0.7,0.4,0.2,0.1]",
+        "u_alpha=[1.0,0.7,0.4,0.2]",
         "points={x264-roi:{u_alpha:[0.2]},x265-roi:{u_alpha:[0.2]}}",
     ],
     "clips": [

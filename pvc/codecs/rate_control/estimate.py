@@ -93,8 +93,8 @@ def bits_line(key: bool, pixels: int) -> Line:
     """log bits of a frame of ``pixels`` pixels."""
     size = math.log(pixels)
     if key:
-        return Line(size - 0.68, 0.58, 0.0, 1.6, spread=(0.7, 0.12, 0.0, 0.2), drift=0.1, noise=0.03)
-    return Line(size - 2.11, 0.77, 0.3, 1.2, spread=(0.9, 0.12, 0.3, 0.2), drift=0.08, noise=0.1)
+        return Line(size - 0.68, 0.62, 0.0, 1.6, spread=(0.7, 0.12, 0.0, 0.2), drift=0.1, noise=0.03)
+    return Line(size - 2.20, 0.73, 0.3, 1.2, spread=(0.9, 0.12, 0.3, 0.2), drift=0.08, noise=0.1)
 
 
 def correction_line(key: bool, first: Line) -> Line:
@@ -106,5 +106,5 @@ def correction_line(key: bool, first: Line) -> Line:
 def psnr_line(key: bool) -> Line:
     """PSNR of a frame in dB. It hardly depends on alpha inside the region of interest (by 0.03 dB)."""
     if key:
-        return Line(31.3, 2.7, spread=(4.0, 0.3, 0.0, 0.0), drift=0.2, noise=0.05)
-    return Line(30.3, 2.6, -0.9, spread=(4.0, 0.5, 0.6, 0.0), drift=0.1, noise=0.1)
+        return Line(31.4, 2.9, spread=(4.0, 0.3, 0.0, 0.0), drift=0.2, noise=0.05)
+    return Line(30.5, 2.6, -0.9, spread=(4.0, 0.5, 0.6, 0.0), drift=0.1, noise=0.1)
