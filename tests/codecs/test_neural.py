@@ -68,7 +68,7 @@ def test_a_stream_decodes_to_what_the_encoder_saw(codec, clip):
         previous = x
     # beta is sent with 16 bits: 1e-3 itself may differ from the value sent, so compare at the value sent
     sent = code_to_beta(beta_to_code(1e-3))
-    data = codec.encode(clip, {"beta": sent}, q)
+    data = codec.encode(clip, {"beta": sent, "iframe_beta": 1}, q)
     assert codec.decode(data).shape == clip.shape
     assert (codec.decode(data).int() - torch.stack(seen).int()).abs().max() <= 1
 
@@ -108,7 +108,7 @@ def test_real_bits_are_within_half_a_percent_of_the_estimated_entropy(beta, u_al
     sent = code_to_beta(beta_to_code(beta))
     with torch.no_grad():
         estimate = load_model(checkpoint)(clip[None].float() / 255, torch.tensor([sent]), q[None]).bits.sum().item()
-    data = NeuralCodec(checkpoint, rdoq=0).encode(clip, {"beta": sent}, q)
+    data = NeuralCodec(checkpoint, rdoq=0).encode(clip, {"beta": sent, "iframe_beta": 1}, q)
     symbols = sum(len(frame.data) for frame in StreamReader(data).frames())
     assert abs(8 * symbols - estimate) < 0.005 * estimate + 8 * 2 * frames
     assert len(data) < symbols + 70 + 6 * frames

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pvc.data.synthetic import Synthetic
 from pvc.entropy import spatial
 from pvc.errors import ConfigError
-from pvc.importance import weighted_mask
+from pvc.importance import distortion_weight, weighted_mask
 from pvc.models import motion_blocks, motion_loop, motion_search
 from pvc.models.branch import Condition
 from pvc.models.checkpoint import load_model
@@ -304,7 +304,8 @@ def test_a_clip_takes_fewer_bits_for_a_like_picture(released, scene, monkeypatch
 
     def cost(out):
         error = torch.cat([past.reference for _, past in out]) - released.pad(frames)
-        return (error.square().sum() + 3 * 1.6e-3 * 8 * sum(len(data) for data, _ in out)).item()
+        error = error.square() * distortion_weight(released.pad(maps))
+        return (error.sum() + 3 * 1.6e-3 * 8 * sum(len(data) for data, _ in out)).item()
 
     searched = coded(released, frames, maps, 1.6e-3)
     with monkeypatch.context() as without:
@@ -335,7 +336,8 @@ def test_what_is_told_beside_mean_motion_stays_where_it_is_worth_its_bits(moves)
 
 def test_a_motion_network_that_goes_astray_costs_little(scene, monkeypatch):
     """As where motion is faster than any that it was trained on."""
-    model = load_model(find_checkpoints("mr-md-ssf-tiny")[0])
+    model = make("patch", multirate=True, roi=True)
+    model.update()
     with torch.no_grad():
         model.motion.encoder.body[-1].bias[2:] += 4
     found = coded(model, scene[0], scene[1], 1.6e-3)
