@@ -62,12 +62,9 @@ def with_iframe_alphas(points: list[Point], settings: Mapping[str, Any]) -> list
     """``points``, and those with ROI also for each of ``settings["iframe_alpha"]`` (null: that of the P-frames)."""
     if settings.get("iframe_alpha") is None:
         return points
-    value = settings["iframe_alpha"]
-    wanted = [value] if isinstance(value, int | float | str) else list(value)
-    alphas = numbers({"iframe_alpha": [a for a in wanted if a is not None]}, "iframe_alpha", 1.0, ALPHA_MAX)
-    own = [{}] * (None in wanted) + [{"iframe_alpha": alpha} for alpha in alphas]
+    own = _own(settings, "iframe_alpha", 1.0, ALPHA_MAX)
     return [{**point, **more} for more in own for point in points if more == {} or point["alpha"] > 1] + [
-        point for point in points if None not in wanted and point["alpha"] == 1
+        point for point in points if {} not in own and point["alpha"] == 1
     ]
 
 
@@ -79,13 +76,18 @@ def with_iframe_betas(points: list[Point], settings: Mapping[str, Any]) -> list[
     """
     if settings.get("iframe_beta") is None:
         return points
-    value = settings["iframe_beta"]
-    wanted = [value] if isinstance(value, int | float | str) else list(value)
-    shares = numbers({"iframe_beta": [s for s in wanted if s is not None]}, "iframe_beta", *SHARES)
+    own = _own(settings, "iframe_beta", *SHARES)
     if any("beta" not in point for point in points):
         raise ConfigError("iframe_beta is a share of beta, and a bitrate or quality sets the rate; leave it out")
-    own = [{}] * (None in wanted) + [{"iframe_beta": share} for share in shares]
     return [{**point, **more} for more in own for point in points]
+
+
+def _own(settings: Mapping[str, Any], key: str, low: float, high: float) -> list[Point]:
+    """What points have of I-frames for each value of ``settings[key]``, one or a list; nothing for null."""
+    value = settings[key]
+    wanted = [value] if isinstance(value, int | float | str) else list(value)
+    values = numbers({key: [v for v in wanted if v is not None]}, key, low, high)
+    return [{}] * (None in wanted) + [{key: value} for value in values]
 
 
 def make_control(
