@@ -86,7 +86,7 @@ class NeuralCodec(ClipCoding):
         if models[0].searchable:
             self.meta["rdoq"] = rdoq
         if models[0].motion_searchable:
-            self.meta["motion_radii"] = motion_search.radii_of(models[0].fine_motion) if rdoq else []
+            self.meta["motion_radii"] = [list(r) for r in motion_search.radii_of(models[0].fine_motion) if rdoq]
         if self.betas is None:
             self.meta["iframe_beta"] = IFRAME_BETA
         self._paths = paths

@@ -135,6 +135,7 @@ def patch_branch(
     neighbours: tuple[int, ...] = (),
     fold: int = 1,
     factors: tuple[int, ...] = FACTORS,
+    density: type[LaplaceConditional] = LaplaceConditional,
 ) -> Branch:
     """The tiny models' network: see :mod:`pvc.models.patch`.
 
@@ -142,7 +143,7 @@ def patch_branch(
     also sees ``context`` channels at full resolution, the entropy model's scale ``symbol_context`` channels of
     ``Context.symbols`` and, with ``latent_context``, its mean ``Context.latent``. ``neighbours`` are the latents that
     are coded as differences from those of the blocks around; ``fold`` and ``factors``: see :class:`PatchDecoder` and
-    :class:`pvc.entropy.conditional.Conditional`.
+    :class:`pvc.entropy.conditional.Conditional`; ``density``: of the symbols.
     """
     down = [nn.Conv2d(latent, width, 3, padding=1)]
     down += [nn.LeakyReLU(0.125), *([BetaCondition(width)] if multirate else [])]
@@ -164,7 +165,7 @@ def patch_branch(
         hyper,
         log_scale=True,
         dead_zone=dead_zone,
-        density=LaplaceConditional,
+        density=density,
         context_scale=_context(symbol_context, width, width, multirate) if symbol_context else None,
         scale_head=head,
         context_mean=context_mean,

@@ -61,9 +61,11 @@ class Blocks:
         first = torch.stack((torch.zeros_like(top), top), dim=-1)[:, None]
         last = first + constant((width - 1, height - 1), flow)
         at, *self.bounds = ((p + 0.5 / times) * unit - 1 for p in (torch.stack((x, y), dim=-1), first, last))
-        side = self.reach // 4
-        self.at = F.pad(at, (0, 0, *(side,) * 4))
-        self.target, self.weight = (F.pad(p[:, 0], (side,) * 4) for p in (target, weight))  # outside nothing counts
+        side, block = self.reach // 4, self.reach // 2
+        # outside nothing counts; the last blocks may end there
+        around = side, side + block * symbols.shape[-1] - width, side, side + block * symbols.shape[-2] - height
+        self.at = F.pad(at, (0, 0, *around))
+        self.target, self.weight = (F.pad(p[:, 0], around) for p in (target, weight))
         functions = functions.permute(0, 1, 2, 3, 5, 6, 4) * unit  # [N, 3, 3, 2, 2 b, 2 b, 2]: to x and y last
         self.symbols, rows = F.pad(symbols, (1,) * 4), F.pad(rows.long(), (1,) * 4)
         self.factor = F.pad(factor[:, 0], (1,) * 4, value=1)

@@ -7,9 +7,10 @@ What a network makes of two frames says nothing of what motion costs to send. An
 over the mean motion of each block, one block after the other, all others as they are (iterated conditional modes:
 Besag, "On the statistical analysis of dirty pictures", 1986). Where the picture has no gradient, or counts little, a
 block takes the motion that its neighbours tell and costs next to nothing; elsewhere it moves on to what predicts
-better. Tried are the motion of the blocks around, of the frame before, none, and a few steps in each direction. Where
-quarters of blocks have a motion, whole blocks move first. What is told
-beside the mean motion of blocks is left out of a frame where J is lower without.
+better. Tried are the motion of the blocks around, of the frame before, none, and a few steps in each direction. First
+move squares of several blocks, then one block after the other, and then quarters where they have a motion: so an object
+that the network's motion has lost is found as a whole, in one step. What is told beside the mean motion of blocks is
+left out of a frame where J is lower without.
 """
 
 from collections.abc import Callable
@@ -29,19 +30,19 @@ from pvc.models.branch import Branch, Condition
 
 # lambda = 3 beta (see ``ScaleSpaceFlow``) times this: the residual codes much of what a prediction lacks. Chosen on
 # training clips (benchmarks/rdoq.py).
-LAGRANGE = 3.0
-# Steps of each round over all blocks; where quarters of blocks have a motion, of rounds over whole blocks and over
-# quarters. After these hardly anything changes (benchmarks/motion_search.py).
-RADII, WHOLE, QUARTERS = (4, 2, 1, 1), (4, 2, 1), (2, 1, 1)
+LAGRANGE = 4.0
+# Steps of each round over all blocks, for blocks of 64, 32 and 16 pixels on a side and for quarters of the last. After
+# these hardly anything changes (benchmarks/motion_search.py).
+RADII = ((4, 2), (4, 2), (4, 2, 1), (2, 1, 1))
 # Rows of blocks that a thread searches at a time.
 STRIP = 8
 # Magnitudes whose price is told; more of them cost as much as the last.
 MAGNITUDES = 64
 
 
-def radii_of(fine: bool) -> list[list[int]]:
-    """Of all rounds, one list for each size of blocks that is searched, for a model with ``fine_motion`` or without."""
-    return [list(r) for r in ((WHOLE, QUARTERS) if fine else (RADII,))]
+def radii_of(fine: bool) -> tuple[tuple[int, ...], ...]:
+    """Of the rounds over each size of blocks, for a model with ``fine_motion`` or without."""
+    return RADII if fine else RADII[:-1]
 
 
 @dataclass(frozen=True)
@@ -114,20 +115,29 @@ class MotionSearch:
             "prices": prices,
             "functions": with_borders(functions.expand(len(mean), -1, -1, -1, -1)),
         }
-        refine = refine_by_loop if mean.device.type == "cpu" else motion_blocks.refine
 
         def put_back(own: Tensor) -> Tensor:
             return spatial.put_back(symbols * step, own.to(symbols.dtype), told, fold)
 
-        if fold == 1:
-            return put_back(refine(RADII, **problem)) / step
-        finite = torch.stack([x.isfinite().all() for x in problem.values()]).all()
-        whole = _of_whole_blocks(problem)
-        whole["flow"] = self._motion(put_back(spatial.unfolded(whole["symbols"], fold)) + mean)[:, :2]
-        own = spatial.unfolded(refine(WHOLE, **whole).to(mean), fold)
-        problem |= {"symbols": own, "flow": self._motion(put_back(own) + mean)[:, :2]}
-        problem["others"] = torch.cat((problem["others"], spatial.planes(symbols * step, told, fold)), dim=1)
-        return torch.where(finite, put_back(refine(QUARTERS, **problem)) / step, symbols)
+        return torch.where(_finite(problem), put_back(self._by_sizes(problem, put_back, mean)) / step, symbols)
+
+    def _by_sizes(self, problem: dict[str, Tensor], put_back: Callable[[Tensor], Tensor], mean: Tensor) -> Tensor:
+        """Better symbols of ``problem``, searched by blocks of several sizes, the largest first."""
+        refine = refine_by_loop if mean.device.type == "cpu" else motion_blocks.refine
+        radii = radii_of(self.branch.prior.fold > 1)
+        problem = problem | {"others": torch.cat((problem["others"], problem["symbols"]), dim=1)}
+        sizes = [problem]
+        while len(sizes) < len(radii) and min(sizes[-1]["symbols"].shape[-2:]) > 2:
+            sizes.append(_of_larger_blocks(sizes[-1]))
+        own = sizes[-1]["symbols"]
+        for larger in range(len(sizes) - 1, -1, -1):
+            blocks, alike = sizes[larger], own
+            for finer in reversed(sizes[:larger]):
+                alike = _split(alike, finer["factor"])
+            flow = self._motion(put_back(alike) + mean)[:, :2]
+            own = refine(radii[-1 - larger], **blocks | {"symbols": own, "flow": flow}).to(mean)
+            own = _split(own, sizes[larger - 1]["factor"]) if larger else own
+        return own
 
     def _motion(self, latent: Tensor) -> Tensor:
         """Flow and scale [N, 3, H, W]."""
@@ -175,23 +185,33 @@ def with_borders(functions: Tensor) -> Tensor:
     return functions
 
 
-def _of_whole_blocks(problem: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The search for one motion in each block of 2 x 2 quarters, where ``problem`` is that for each quarter.
+def _of_larger_blocks(problem: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The search for one motion in each 2 x 2 blocks of ``problem``; at the border, in those that there are.
 
-    What it costs is what its first quarter costs: the others are told by it.
+    What it costs is what its first block costs: the others are told by it.
     """
     functions, factor = problem["functions"], problem["factor"][..., ::2, ::2]
     half = functions.shape[-1] // 4
     whole = functions.new_zeros(*functions.shape[:-2], 8 * half, 8 * half)
-    for place, quarters in enumerate(((0, 1), (1, 1), (1, 2))):
+    for place, parts in enumerate(((0, 1), (1, 1), (1, 2))):
         for other, others in enumerate(((0, 1), (1, 1), (1, 2))):
-            for (i, y), (j, x) in product(enumerate(quarters), enumerate(others)):
+            for (i, y), (j, x) in product(enumerate(parts), enumerate(others)):
                 part = whole[:, place, other].narrow(-2, (1 + 2 * i) * half, 4 * half)
                 part.narrow(-1, (1 + 2 * j) * half, 4 * half).add_(functions[:, y, x])
-    own, others = (F.avg_pool2d(problem[k], 2) for k in ("symbols", "others"))
+    own, others = (F.avg_pool2d(problem[k], 2, ceil_mode=True) for k in ("symbols", "others"))
     own, others = (torch.round(x / factor) * factor for x in (own, others))
     first = {"factor": factor, "rows": problem["rows"][..., ::2, ::2]}
     return problem | first | {"symbols": own, "others": others, "functions": whole}
+
+
+def _split(own: Tensor, factor: Tensor) -> Tensor:
+    """Motion [N, 2, h, w] -> that of the blocks of half the size, multiples of their ``factor`` [N, 1, h', w']."""
+    own = spatial.unfolded(own, 2)[..., : factor.shape[-2], : factor.shape[-1]]
+    return torch.round(own / factor) * factor
+
+
+def _finite(problem: dict[str, Tensor]) -> Tensor:
+    return torch.stack([x.isfinite().all() for x in problem.values()]).all()
 
 
 def _lightness(x: Tensor) -> Tensor:

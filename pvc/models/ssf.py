@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pvc.entropy import step_map
 from pvc.entropy.condition import beta_to_code, embed_beta
 from pvc.entropy.hyperprior import Context, Hyperprior
+from pvc.entropy.laplace import LaplaceConditional, LaplaceMixture
 from pvc.entropy.quantise import DeadZone
 from pvc.errors import ConfigError
 from pvc.models import patch
@@ -75,6 +76,8 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             the blocks around (patch only; :mod:`pvc.entropy.spatial`).
         fine_motion: a motion for each 8x8 pixels instead of 16x16, in finer steps, and references interpolated by eight
             pixels half way between two (patch and spatial_prediction only; motion_latent >= 8).
+        heavy_tails: the density of motion's symbols has heavier tails than Laplace's
+            (:class:`pvc.entropy.laplace.LaplaceMixture`; patch only).
     """
 
     def __init__(
@@ -96,12 +99,13 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
         step_map: bool = False,
         spatial_prediction: bool = False,
         fine_motion: bool = False,
+        heavy_tails: bool = False,
     ):
         super().__init__()
         names = inspect.signature(ScaleSpaceFlow).parameters
         self.config = {k: v for k, v in locals().items() if k in names}
         # models from before there was one keep their fingerprints
-        for newer in ("step_map", "spatial_prediction", "fine_motion"):
+        for newer in ("step_map", "spatial_prediction", "fine_motion", "heavy_tails"):
             if not self.config[newer]:
                 del self.config[newer]
         beta_to_code(beta)  # raises outside the range
@@ -115,8 +119,10 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             raise ConfigError("fine_motion needs transform=patch, spatial_prediction=true, motion_latent of 8 or more")
         common = {"width": width, "multirate": multirate, "roi": roi}
         if transform == "conv":
-            if motion_hint or temporal_context or spatial_prediction:
-                raise ConfigError("motion_hint, temporal_context and spatial_prediction need transform=patch")
+            if motion_hint or temporal_context or spatial_prediction or heavy_tails:
+                raise ConfigError(
+                    "motion_hint, temporal_context, spatial_prediction and heavy_tails need transform=patch"
+                )
             make = partial(conv_branch, **common)
             self.intra = make(3, 3, latent=latent)
             self.motion = make(6, 3, latent=motion_latent)
@@ -129,12 +135,21 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
                 motion_latent,
                 gain_slope,
                 spatial_prediction,
+                LaplaceMixture if heavy_tails else LaplaceConditional,
             )
             self.multiple, self.offset = 32, 0.5  # the block transform's lowest coefficients are centred on grey
         else:
             raise ConfigError(f"transform={transform} is not known; give conv or patch")
 
-    def _build_patch(self, make, latent: int, motion_latent: int, slope: float, spatial_prediction: bool) -> None:
+    def _build_patch(
+        self,
+        make: Callable[..., Branch],
+        latent: int,
+        motion_latent: int,
+        slope: float,
+        spatial_prediction: bool,
+        of_motion: type[LaplaceConditional],
+    ) -> None:
         chroma = latent // 8
         basis = patch.image_basis(latent, chroma)
         # The step that H.264 encoders use at this trade-off: lambda = 0.134 step^2, and lambda = 3 beta here.
@@ -178,6 +193,7 @@ class ScaleSpaceFlow(FrameCoding, nn.Module):
             neighbours=tuple(range(means)) if spatial_prediction else (),
             fold=fold,
             factors=step_map.ROOTS if self.fine_motion else step_map.FACTORS,
+            density=of_motion,
         )
 
     # -- one frame, the same code for training, encoding and decoding ------------------------------------------------

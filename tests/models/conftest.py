@@ -20,7 +20,7 @@ SMALL = {
     },
 }
 
-SMALL["fine"] = SMALL["patch"] | {"motion_latent": 12, "fine_motion": True}
+SMALL["fine"] = SMALL["patch"] | {"motion_latent": 12, "fine_motion": True, "heavy_tails": True}
 
 
 def make(kind: str, seed: int = 0, **kwargs) -> ScaleSpaceFlow:

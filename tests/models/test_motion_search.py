@@ -151,7 +151,7 @@ def test_many_blocks_at_once_are_as_well_searched_as_one_after_the_other():
     for seed, fine in itertools.product(range(3), (False, True)):
         problem = Problem(seed, fine=fine)
         one, many = (
-            problem.total(refine(motion_search.RADII, **problem.posed()))
+            problem.total(refine(motion_search.RADII[-1], **problem.posed()))
             for refine in (motion_search.refine_by_loop, motion_blocks.refine)
         )
         assert many < one + 0.1 * (problem.total(problem.start) - one)
@@ -239,40 +239,78 @@ def test_rows_are_shared_out_once():
         assert all(b[0] - a[1] == 1 for a, b in itertools.pairwise(strips))
 
 
-def test_a_whole_block_moves_as_its_quarters_do_together():
-    problem = Problem(size=(4, 6), fine=True)
-    whole = motion_search._of_whole_blocks(problem.posed())
-    moves = torch.randint(-3, 4, (1, 2, 2, 3), generator=torch.Generator().manual_seed(1)).float()
-    together = problem.flow(spatial.unfolded(moves, 2))
-    apart, functions = torch.zeros(1, 2, 32 + 16, 48 + 16), whole["functions"][0]  # with a border of half a block
-    for i, j in itertools.product(range(2), range(3)):
-        own = functions[2 * i, 0 if j == 0 else j]
+@pytest.mark.parametrize("size", [(4, 6), (3, 5)])
+def test_a_larger_block_moves_as_those_in_it_do_together(size):
+    problem = Problem(size=size, fine=True)
+    larger = motion_search._of_larger_blocks(problem.posed())
+    lines, columns = larger["symbols"].shape[-2:]
+    moves = torch.randint(-3, 4, (1, 2, lines, columns), generator=torch.Generator().manual_seed(1)).float()
+    together = problem.flow(motion_search._split(moves, problem.factor.float()[None, None]))
+    apart = torch.zeros(1, 2, 16 * lines + 16, 16 * columns + 16)  # with a border of half a block
+    for i, j in itertools.product(range(lines), range(columns)):
+        own = larger["functions"][0, 2 if i == lines - 1 else min(i, 1), 2 if j == columns - 1 else min(j, 1)]
         apart[..., 16 * i : 16 * i + 32, 16 * j : 16 * j + 32] += torch.einsum("k,kcyx->cyx", moves[0, :, i, j], own)
-    assert torch.allclose(apart[..., 8:-8, 8:-8], together, atol=1e-5)
+    apart = apart[..., 8 : 8 + 8 * size[0], 8 : 8 + 8 * size[1]]  # the last larger block may reach beyond the picture
+    assert torch.allclose(apart, together, atol=1e-5)
 
 
-def test_quarters_find_what_blocks_that_move_as_one_cannot(monkeypatch):
-    """Left and right of a line through the middle of blocks there is other motion."""
-    model = make("patch", fine_motion=True)
-    generator = torch.Generator().manual_seed(0)
-    texture = torch.rand(1, 3, 32, 32, generator=generator)
-    reference = F.interpolate(texture, (96, 96), mode="bicubic").clamp(0, 1)
-    flow = torch.zeros(1, 3, 96, 96)
-    flow[:, 0, :, :40], flow[:, 0, :, 40:] = 3, -2
+@pytest.mark.parametrize("factor", [1, 3])
+def test_larger_blocks_that_reach_beyond_the_picture_are_searched_as_others(search, factor):
+    problem = Problem(size=(3, 5), fine=True, factor=factor)
+    larger = motion_search._of_larger_blocks(problem.posed(start=torch.zeros_like(problem.true)))
+    found = search(SimpleNamespace(posed=lambda: larger), (2, 1, 1)).float()
+    finer = problem.factor.float()[None, None]
+    before, after = (problem.total(motion_search._split(x, finer)) for x in (larger["symbols"], found))
+    assert after < before
+
+
+def searched(model, reference, flow, start, bit):
+    """Error and bits of what is found from the motion ``start``; the target is ``reference`` moved by ``flow``."""
     target, _ = model.predict(reference, flow)
 
     def decode(latent):
         return model.motion.decoder(model.motion.scale_back(latent, Condition()))
 
     aim = MotionAim(target, reference, decode, model.predict, model.magnified, None)
-    search = MotionSearch(model.motion, Condition(), aim, torch.tensor([1e-4]), nullcontext)
-    blank, errors = torch.zeros(1, 8, 6, 6), []
-    for quarters in ((), motion_search.QUARTERS):
-        monkeypatch.setattr(motion_search, "QUARTERS", quarters)
-        found = search(blank, blank, 1, torch.full_like(blank, 20))
-        seen, _ = model.predict(reference, decode(found))
-        errors.append((seen - target).square().mean())
+    search = MotionSearch(model.motion, Condition(), aim, torch.tensor([bit]), nullcontext)
+    level = torch.full_like(start, 20)
+    found = search(start, torch.zeros_like(start), 1, level)
+    seen, _ = model.predict(reference, decode(found))
+    coded = model.motion.prior.differences(found, 1).abs().long().clamp(max=63)
+    return (seen - target).square().sum(), model.motion.prior.bits(64)[20, coded].sum()
+
+
+def test_quarters_find_what_blocks_that_move_as_one_cannot(monkeypatch):
+    """Left and right of a line through the middle of blocks there is other motion."""
+    model = make("patch", fine_motion=True)
+    texture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    reference = F.interpolate(texture, (96, 96), mode="bicubic").clamp(0, 1)
+    flow, errors = torch.zeros(1, 3, 96, 96), []
+    flow[:, 0, :, :40], flow[:, 0, :, 40:] = 3, -2
+    for quarters in ((), motion_search.RADII[-1]):
+        monkeypatch.setattr(motion_search, "RADII", (*motion_search.RADII[:-1], quarters))
+        errors.append(searched(model, reference, flow, torch.zeros(1, 8, 6, 6), 1e-4)[0])
     assert errors[1] < 0.5 * errors[0]
+
+
+@pytest.mark.parametrize(("fine", "bit"), [(False, 1e-3), (True, 1e-2)])
+def test_squares_of_blocks_find_what_no_block_finds_alone(monkeypatch, fine, bit):
+    """A network tells motion that is wrong in each block, and right on the whole."""
+    model, generator = make("patch", fine_motion=fine), torch.Generator().manual_seed(0)
+    texture = torch.rand(1, 3, 24, 32, generator=generator)
+    reference = F.interpolate(texture, (192, 256), mode="bicubic").clamp(0, 1)
+    flow = torch.zeros(1, 3, 192, 256)
+    flow[:, 0] = 8
+    gain = model.motion.gain(None)[:, :2].max().item()
+    start, means = torch.zeros(1, 8, 12, 16), 8 if fine else 2
+    start[:, : means // 2] = 8 * gain
+    start[:, :means] += (10 * gain * torch.randn(1, 2, 12, 16, generator=generator)).repeat_interleave(means // 2, 1)
+    costs = []
+    for larger in ((), ()), motion_search.RADII[:2]:
+        monkeypatch.setattr(motion_search, "RADII", (*larger, *motion_search.RADII[2:]))
+        error, bits = searched(model, reference, flow, start.round(), bit)
+        costs.append(error + motion_search.LAGRANGE * bit * bits)
+    assert costs[1] < 0.9 * costs[0]
 
 
 @pytest.fixture(scope="module")
