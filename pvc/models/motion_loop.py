@@ -66,7 +66,7 @@ _AROUND = ((0, -1), (-1, 0), (0, 1), (1, 0))
 @compiled(
     "void(f4[:, ::1], f4[:, ::1], f4[:, ::1], f4[:, :, ::1], f4[:, :, :, :, :, ::1], i4[:, :, ::1], i4[:, :, :, ::1], "
     "i4[:, ::1], i4[:, :, ::1], f4[:, ::1], "
-    "i4[:, ::1], i8, i8, b1, i8, i8)"
+    "i4[:, ::1], i8, i8, b1, i8, i8, i8)"
 )
 def refine(
     target,
@@ -83,6 +83,7 @@ def refine(
     number,
     radius,
     again,
+    edge,
     first,
     last,
 ):
@@ -99,6 +100,7 @@ def refine(
         changed: the round in which each block changed last [h, w], 0 before the first; kept.
         number: that of this round. radius: steps that are tried in each direction.
         again: leave out blocks around which nothing changed since they were looked at.
+        edge: pixels around ``functions`` that are zero in all of them.
         first, last: rows of blocks that may change; what they read and write ends a row above and below.
     """
     height, width = target.shape
@@ -109,8 +111,8 @@ def refine(
             if again and changed[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].max() < number - 1:
                 continue
             top, left = reach // 2 * i - reach // 4, reach // 2 * j - reach // 4
-            v0, u0 = max(top, 0), max(left, 0)
-            v1, u1 = min(top + reach, height), min(left + reach, width)
+            v0, u0 = max(top + edge, 0), max(left + edge, 0)
+            v1, u1 = min(top + reach - edge, height), min(left + reach - edge, width)
             f, leap = factor[i, j], radius * factor[i, j]
             own = functions[_place(i, lines), _place(j, columns)]
             x0, y0 = symbols[0, i, j], symbols[1, i, j]

@@ -27,13 +27,14 @@ from pvc.entropy import spatial
 from pvc.importance import distortion_weight
 from pvc.models import motion_blocks
 from pvc.models.branch import Branch, Condition
+from pvc.models.warp import warp
 
 # lambda = 3 beta (see ``ScaleSpaceFlow``) times this: the residual codes much of what a prediction lacks. Chosen on
 # training clips (benchmarks/rdoq.py).
 LAGRANGE = 4.0
-# Steps of each round over all blocks, for blocks of 64, 32 and 16 pixels on a side and for quarters of the last. After
-# these hardly anything changes (benchmarks/motion_search.py).
-RADII = ((4, 2), (4, 2), (4, 2, 1), (2, 1, 1))
+# Steps of each round over all blocks, for blocks of 64, 32 and 16 pixels on a side and for quarters of the last. On
+# held-out training scenes four more rounds gain 0.2 % (benchmarks/motion_search.py).
+RADII = ((4,), (4,), (2, 1), (2, 1))
 # Rows of blocks that a thread searches at a time.
 STRIP = 8
 # Magnitudes whose price is told; more of them cost as much as the last.
@@ -122,22 +123,42 @@ class MotionSearch:
         return torch.where(_finite(problem), put_back(self._by_sizes(problem, put_back, mean)) / step, symbols)
 
     def _by_sizes(self, problem: dict[str, Tensor], put_back: Callable[[Tensor], Tensor], mean: Tensor) -> Tensor:
-        """Better symbols of ``problem``, searched by blocks of several sizes, the largest first."""
+        """Better symbols of ``problem``, searched by blocks of several sizes, the largest first.
+
+        Each size goes on, square by square, from what larger blocks found or from the motion that the network has,
+        whichever is cheaper: a small object is lost among larger blocks, a large one in a field of errors.
+        """
         refine = refine_by_loop if mean.device.type == "cpu" else motion_blocks.refine
         radii = radii_of(self.branch.prior.fold > 1)
         problem = problem | {"others": torch.cat((problem["others"], problem["symbols"]), dim=1)}
         sizes = [problem]
         while len(sizes) < len(radii) and min(sizes[-1]["symbols"].shape[-2:]) > 2:
             sizes.append(_of_larger_blocks(sizes[-1]))
-        own = sizes[-1]["symbols"]
-        for larger in range(len(sizes) - 1, -1, -1):
-            blocks, alike = sizes[larger], own
-            for finer in reversed(sizes[:larger]):
-                alike = _split(alike, finer["factor"])
-            flow = self._motion(put_back(alike) + mean)[:, :2]
-            own = refine(radii[-1 - larger], **blocks | {"symbols": own, "flow": flow}).to(mean)
-            own = _split(own, sizes[larger - 1]["factor"]) if larger else own
-        return own
+
+        def latent(own: Tensor, size: int) -> Tensor:
+            for finer in reversed(sizes[:size]):
+                own = _split(own, finer["factor"])
+            return put_back(own) + mean
+
+        found, rest = None, problem["flow"] - self._flow(latent(problem["symbols"], 0))  # what the network adds
+        for size in range(len(sizes) - 1, -1, -1):
+            start = sizes[size] | {"flow": rest + self._flow(latent(sizes[size]["symbols"], size))}
+            if found is not None:
+                found = _split(found, start["factor"])
+                found = _cheaper(start | {"symbols": found, "flow": rest + self._flow(latent(found, size))}, start)
+                moved = latent(found, size)
+                if size == 0:
+                    rest = self._motion(moved)[:, :2] - self._flow(moved)
+                start |= {"symbols": found, "flow": rest + self._flow(moved)}
+            found = refine(radii[-1 - size], **start).to(mean)
+        return found
+
+    def _flow(self, latent: Tensor) -> Tensor:
+        """What a latent moves by itself, without the network [N, 2, H, W]."""
+        fold, y = self.branch.prior.fold, latent / self.branch.gain(self.condition.e)
+        y = y if fold == 1 else F.pixel_shuffle(y[:, : 2 * fold**2], fold)
+        with self.transforms():
+            return self.branch.decoder.linear(y)[:, :2].float()
 
     def _motion(self, latent: Tensor) -> Tensor:
         """Flow and scale [N, 3, H, W]."""
@@ -210,6 +231,22 @@ def _split(own: Tensor, factor: Tensor) -> Tensor:
     return torch.round(own / factor) * factor
 
 
+def _cheaper(one: dict[str, Tensor], other: dict[str, Tensor]) -> Tensor:
+    """Of the symbols of two problems that differ in ``symbols`` and ``flow``, in each 2 x 2 blocks those of lower J."""
+    costs, size = [], one["functions"].shape[-1]
+    for problem in (one, other):
+        symbols, flow = problem["symbols"], problem["flow"]
+        seen = warp([problem["reference"]], flow, torch.zeros_like(flow[:, :1]))
+        error = (seen - problem["target"]).square() * problem["weight"]
+        coded = (symbols - spatial.predict(symbols, problem["factor"])).abs() / problem["factor"]
+        clip = torch.arange(len(symbols), device=symbols.device).view(-1, 1, 1, 1)
+        rows, magnitude = (torch.nan_to_num(x).long() for x in (problem["rows"], coded.clamp(max=MAGNITUDES - 1)))
+        bits = problem["prices"][clip, rows, magnitude].sum(1, keepdim=True)
+        costs.append(sum(F.avg_pool2d(x, n, ceil_mode=True, divisor_override=1) for x, n in ((error, size), (bits, 2))))
+    first = spatial.unfolded(costs[0] <= costs[1], 2)[..., : symbols.shape[-2], : symbols.shape[-1]]
+    return torch.where(first, one["symbols"], other["symbols"])
+
+
 def _finite(problem: dict[str, Tensor]) -> Tensor:
     return torch.stack([x.isfinite().all() for x in problem.values()]).all()
 
@@ -232,9 +269,11 @@ def refine_by_loop(radii: tuple[int, ...], **problem: Tensor) -> Tensor:
     arguments = [*pixels, problem["functions"], symbols, *told, problem["prices"], changed]
     clips = list(zip(*(x.contiguous().numpy() for x in arguments), strict=True))
     strips, borders = _strips(symbols.shape[-2])
+    moved = problem["functions"].flatten(0, 4).any(0)
+    edge = int(torch.minimum(moved.any(0).int().argmax(), moved.any(1).int().argmax()))
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for number, radius in enumerate(radii, 1):
-            how = number, radius, number > 1 and radius == radii[number - 2]
+            how = number, radius, number > 1 and radius == radii[number - 2], edge
             for part in (strips, borders):
                 list(pool.map(lambda job, how=how: motion_loop.refine(*job[0], *how, *job[1]), product(clips, part)))
     return symbols

@@ -197,7 +197,8 @@ class _Warp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         flow, scale, slope, *volume = ctx.saved_tensors
-        grids, top = [_grid(flow, volume[0]), _grid(flow)], len(volume) - 1
+        # the library's derivatives look where a place that is no number points to; the rest of the step tells of it
+        grids, top = [torch.nan_to_num(_grid(flow, level)) for level in (volume[0], None)], len(volume) - 1
         level, of_grid, of_volume = scale.clamp(0, top), torch.zeros_like(grids[0]), []
         wanted = any(ctx.needs_input_grad[2:]), True
         for i in range(top + 1):

@@ -26,6 +26,7 @@ KINDS = {
     "conv": ("conv", {"multirate": True, "roi": True}, {}),
     "tiny": ("patch", {"multirate": True, "roi": True, "step_map": True}, {}),
     "tiny with searches": ("patch", {"multirate": True, "roi": True}, {"motion_search": True, "symbol_search": True}),
+    "fine with searches": ("fine", {"multirate": True, "roi": True}, {"motion_search": True, "symbol_search": True}),
     "single-rate with searches": ("patch", {}, {"motion_search": True, "symbol_search": True}),
 }
 
