@@ -31,10 +31,10 @@ from pvc.models.warp import warp
 
 # lambda = 3 beta (see ``ScaleSpaceFlow``) times this: the residual codes much of what a prediction lacks. Chosen on
 # training clips (benchmarks/rdoq.py).
-LAGRANGE = 4.0
-# Steps of each round over all blocks, for blocks of 64, 32 and 16 pixels on a side and for quarters of the last. On
-# held-out training scenes four more rounds gain 0.2 % (benchmarks/motion_search.py).
-RADII = ((4,), (4,), (2, 1), (2, 1))
+LAGRANGE = 3.0
+# Steps of each round over all blocks, for blocks of 64, 32 and 16 pixels on a side and for quarters of the last. After
+# these hardly anything changes (benchmarks/motion_search.py).
+RADII = ((4,), (4,), (4, 2, 1), (2, 1, 1))
 # Rows of blocks that a thread searches at a time.
 STRIP = 8
 # Magnitudes whose price is told; more of them cost as much as the last.

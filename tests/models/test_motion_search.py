@@ -310,7 +310,7 @@ def test_squares_of_blocks_find_what_no_block_finds_alone(monkeypatch, fine, bit
         monkeypatch.setattr(motion_search, "radii_of", lambda _, radii=radii: radii if fine else radii[:-1])
         error, bits = searched(model, reference, flow, start.round(), bit)
         costs.append(error + motion_search.LAGRANGE * bit * bits)
-    assert costs[1] < 0.3 * costs[0]
+    assert costs[1] < 0.8 * costs[0]
 
 
 def moving_objects(seed):

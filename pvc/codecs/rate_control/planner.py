@@ -36,7 +36,7 @@ class Planner:
         planned: np.ndarray | None = None,
     ):
         self.ledger, self.keys, self.floor, self._lowest_u = ledger, keys, floor, lowest_u
-        self.levels, self._planned, self._x = levels, planned, np.linspace(X_MIN, X_MAX, GRID)
+        self.levels, self._planned = levels, planned
 
     def next(self, key: bool, left: int | None, mine: Sequence[Trial]) -> tuple[Choice, float]:
         """How to code the next frame, and the bits that it should then have; ``mine`` are the trials of its kind.
@@ -86,7 +86,8 @@ class Planner:
         """x and u_alpha [G] at each setting of the knob, from many bits to few; I-frames ``step`` higher in x."""
         own_u = self.keys.key_u if key else None
         if not self.floor:
-            return np.clip(self._x + step * key, X_MIN, X_MAX), np.full(GRID, 1.0 if own_u is None else own_u)
+            x = np.linspace(X_MIN, X_MAX - min(step, 0.0), GRID)  # at its ends both kinds are at those of beta
+            return np.clip(x + step * key, X_MIN, X_MAX), np.full(GRID, 1.0 if own_u is None else own_u)
         end, half = self.floor.x(key, self.keys.x, mine), GRID // 2
         u = np.append(np.ones(half), np.linspace(1, self._lowest_u, GRID - half))
         x = np.append(np.linspace(X_MIN, end, half), np.full(GRID - half, end))
