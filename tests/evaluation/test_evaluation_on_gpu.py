@@ -19,4 +19,4 @@ def test_records_are_those_of_a_cpu(gpu, sequence, settings, tmp_path):
     for one, two in zip(found["cpu"], found[gpu], strict=True):
         assert (one.point, one.frames, one.gop) == (two.point, two.frames, two.gop)
         assert two.bits == pytest.approx(one.bits, rel=0.02)  # its search for motion finds nearly the same
-        assert two.metrics == pytest.approx(one.metrics, abs=0.05)
+        assert two.metrics == pytest.approx(one.metrics, abs=0.1)

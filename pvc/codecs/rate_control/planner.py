@@ -10,8 +10,8 @@ from pvc.codecs.rate_control.keys import KeyFrames
 from pvc.codecs.rate_control.target import Target
 from pvc.codecs.rate_control.window import AIM, LAST_AIM, Ledger, steer
 
-I_STEPS = (-0.7, -0.35, 0.0, 0.3, 0.6, 0.9, 1.2, 1.5)
-"""How much higher than that of P-frames the ln(beta) of I-frames may be, the best first: half of beta."""
+I_STEPS = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5)
+"""How much higher than that of P-frames the ln(beta) of I-frames may be."""
 GRID = 65
 """Settings of the knob that are compared."""
 
@@ -36,14 +36,13 @@ class Planner:
         planned: np.ndarray | None = None,
     ):
         self.ledger, self.keys, self.floor, self._lowest_u = ledger, keys, floor, lowest_u
-        self.levels, self._planned = levels, planned
+        self.levels, self._planned, self._x = levels, planned, np.linspace(X_MIN, X_MAX, GRID)
 
     def next(self, key: bool, left: int | None, mine: Sequence[Trial]) -> tuple[Choice, float]:
         """How to code the next frame, and the bits that it should then have; ``mine`` are the trials of its kind.
 
-        I-frames have half of the beta of P-frames. Where the windows then allow less than the budget they have more, up
-        to a higher one, so that a window that holds one more of them than the others does not keep all of them below
-        the rate.
+        Where the windows allow less than the budget, I-frames get a higher beta than P-frames, so that a window that
+        holds one more of them than the others does not keep all of them below the rate.
         """
         best = None
         for step in (0.0,) if self.floor else I_STEPS:
@@ -86,8 +85,7 @@ class Planner:
         """x and u_alpha [G] at each setting of the knob, from many bits to few; I-frames ``step`` higher in x."""
         own_u = self.keys.key_u if key else None
         if not self.floor:
-            x = np.linspace(X_MIN, X_MAX - min(step, 0.0), GRID)  # at its ends both kinds are at those of beta
-            return np.clip(x + step * key, X_MIN, X_MAX), np.full(GRID, 1.0 if own_u is None else own_u)
+            return np.minimum(self._x + step * key, X_MAX), np.full(GRID, 1.0 if own_u is None else own_u)
         end, half = self.floor.x(key, self.keys.x, mine), GRID // 2
         u = np.append(np.ones(half), np.linspace(1, self._lowest_u, GRID - half))
         x = np.append(np.linspace(X_MIN, end, half), np.full(GRID - half, end))
