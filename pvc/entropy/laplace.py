@@ -33,8 +33,8 @@ class LaplaceConditional(GaussianConditional):
 class LaplaceMixture(LaplaceConditional):
     """A part ``WIDE`` of the symbols spreads ``TIMES`` as far as the others; together they have the standard deviation.
 
-    Motion goes on as its neighbours tell, or does something else altogether. Both numbers were fitted to what the
-    search for motion finds in training clips, where such tables take 7 % fewer bits than those of one density.
+    Motion goes on as its neighbours tell, or does something else altogether. Both numbers were fitted
+    to what the search for motion finds in training clips, and rounded (``docs/training.md``).
     """
 
     TAIL_MASS, WIDE, TIMES = 1e-4, 0.4, 4.0

@@ -32,8 +32,8 @@ from pvc.models.warp import warp
 # lambda = 3 beta (see ``ScaleSpaceFlow``) times this: the residual codes much of what a prediction lacks. Chosen on
 # training clips (benchmarks/rdoq.py).
 LAGRANGE = 3.0
-# Steps of each round over all blocks, for blocks of 64, 32 and 16 pixels on a side and for quarters of the last. After
-# these hardly anything changes (benchmarks/motion_search.py).
+# Steps of each round over all blocks, for blocks of 64, 32 and 16 pixels on a side and for quarters of the last: the
+# best of a few schedules in streams of held-out training scenes (docs/speed.md).
 RADII = ((4,), (4,), (4, 2, 1), (2, 1, 1))
 # Rows of blocks that a thread searches at a time.
 STRIP = 8

@@ -59,13 +59,12 @@ def test_streams_pass_between_gpu_and_cpu(gpu, kind, folder, clip, maps):
         assert difference(here.decode(data), there.decode(data)) <= 1
 
 
-@pytest.mark.parametrize("point", [{"bitrate": 40}, {"psnr": 24}, {"roi_psnr": 26, "alpha": 26.5}], ids=str)
+@pytest.mark.parametrize("point", [{"bitrate": 40}, {"psnr": 24}, {"roi_psnr": 17, "alpha": 26.5}], ids=str)
 def test_rates_and_qualities_are_held_on_a_gpu(gpu, point, folder, clip, maps):
     q = maps[:3] if "alpha" in point else None
     here, there = (NeuralCodec(folder / "patch.safetensors", device, gop=2, rdoq=1) for device in ("cpu", gpu))
     one, two = (codec.encode(clip[:3], point, q) for codec in (here, there))
-    # an untrained network's floor is met at another beta where another motion was found
-    assert len(two) == pytest.approx(len(one), rel=0.4 if "roi_psnr" in point else 0.05)
+    assert len(two) == pytest.approx(len(one), rel=0.05)
     assert difference(here.decode(two), there.decode(two)) <= 1
 
 
