@@ -116,7 +116,7 @@ def coder(name: str, weights: Path, frames: list[Tensor]) -> tuple[Callable, Cal
     def encode():
         past, previous, out = None, None, []
         for x in frames:
-            data, past = model.encode_frame(x, beta, None, past, previous, precision, ROUNDS)
+            data, past = model.encode_frame(x, beta, None, past, model.hint(x, previous), precision, ROUNDS)
             previous = x
             out.append(data)
         return out, sum(map(len, out))

@@ -87,7 +87,9 @@ def capture(frames: Tensor, q: Tensor | None, beta: float) -> list[list[Part]]:
     for i, frame in enumerate(frames):
         kept.append([])
         x = model.pad(frame[None].float() / 255)
-        _, past = model.encode_frame(x, beta, None if q is None else model.pad(q[i : i + 1]), past, previous)
+        _, past = model.encode_frame(
+            x, beta, None if q is None else model.pad(q[i : i + 1]), past, model.hint(x, previous)
+        )
         previous = x
     coding.Writer = coder.Writer
     return kept
@@ -262,7 +264,9 @@ def share(frames: Tensor, q: Tensor | None, beta: float, threads: int) -> None:
         for i, frame in enumerate(frames):
             x = model.pad(frame[None].float() / 255)
             spent, start = 0.0, time.perf_counter()
-            data, past = model.encode_frame(x, beta, None if q is None else model.pad(q[i : i + 1]), past, previous)
+            data, past = model.encode_frame(
+                x, beta, None if q is None else model.pad(q[i : i + 1]), past, model.hint(x, previous)
+            )
             encode = time.perf_counter() - start, spent
             spent, start = 0.0, time.perf_counter()
             there = model.decode_frame(data, beta, tuple(x.shape[-2:]), there)

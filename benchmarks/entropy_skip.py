@@ -38,7 +38,7 @@ def code(model: ScaleSpaceFlow, clip: Tensor, q: Tensor, beta: float, level: int
     past = previous = None
     for frame, mask in zip(clip, q):
         x, mask = model.pad(frame[None].float() / 255), model.pad(mask[None])
-        data, past = model.encode_frame(x, beta, mask, past, previous)
+        data, past = model.encode_frame(x, beta, mask, past, model.hint(x, previous))
         size, previous = size + len(data), x
         error += (60 ** (mask - 1) * (past.reference - x) ** 2).mean().item() / len(clip)
     return size, error

@@ -49,7 +49,9 @@ def code(
     size, errors, past, previous, q = 0, [], None, None, weighted_mask(mask, u)
     for frame, importance in zip(clip, q):
         x = model.pad(frame[None].float() / 255)
-        data, past = model.encode_frame(x, beta, model.pad(importance[None]), past, previous, rdoq=rounds)
+        data, past = model.encode_frame(
+            x, beta, model.pad(importance[None]), past, model.hint(x, previous), rdoq=rounds
+        )
         size, previous = size + len(data), x
         errors.append((past.reference - x)[0, :, : clip.shape[-2], : clip.shape[-1]].square().mean(0, keepdim=True))
     error, roi = torch.stack(errors), mask >= 0.5

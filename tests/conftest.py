@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "gpu" not in config.option.markexpr.replace("not gpu", ""):
         # Promises to the last bit are a CPU's: the commands that tests run would take the GPU where there is one.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ["TRITON_INTERPRET"] = "1"  # the few kernels of Triton run in NumPy; read when Triton is imported
     if os.environ.get("CI") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Running())
 

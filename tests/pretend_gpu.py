@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
+from pvc.models import motion_blocks, motion_search
+
 GPU = torch.device("cuda:0")
 # Operations whose result the host needs to go on.
 READS = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2", "is_nonzero", "allclose"}
@@ -294,6 +296,7 @@ def pretend_gpu() -> Iterator[None]:
         for name, fake in fakes.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, fake))
         stack.enter_context(mock.patch.object(torch.autograd, "_engine_run_backward", _backward))
+        stack.enter_context(mock.patch.object(motion_search, "search_of_gpu", lambda: motion_blocks.refine))
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, False)
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         stack.callback(setattr, torch.backends.cudnn, "enabled", torch.backends.cudnn.enabled)

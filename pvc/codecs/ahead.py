@@ -1,4 +1,4 @@
-"""Symbols of a stream's frames, read one frame ahead of the pictures where those are made by a GPU."""
+"""What the host does for a GPU, done ahead of time: symbols of a stream's frames are read while pictures are made."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from pvc.entropy.condition import code_to_beta
 from pvc.entropy.container import Frame, Header
@@ -34,23 +35,23 @@ def read_symbols(
                     beta = code_to_beta(frame.beta_code)
                     found = model.read_frame(frame.data, beta, shape, None if frame.key else before)
                     if side is not None:
-                        _hand_over(found, side)
+                        hand_over((tensor for part in found.values() for tensor in part), side)
             except BitstreamError as error:
                 found = error
         before = {k: parts[-1] for k, parts in found.items()} if isinstance(found, dict) else None
         yield frame, found
 
 
-def _hand_over(symbols: Symbols, side: "torch.cuda.Stream") -> None:
-    """Make ``symbols`` fit for use on the device's default stream."""
-    for part in symbols.values():
-        for tensor in part:
-            tensor.record_stream(torch.cuda.default_stream(side.device))  # else its memory could be given away too soon
+def hand_over(made: Iterable[Tensor], side: "torch.cuda.Stream") -> None:
+    """Make what was computed in the stream ``side`` fit for use on the device's default stream."""
+    for tensor in made:
+        tensor.record_stream(torch.cuda.default_stream(side.device))  # else its memory could be given away too soon
     side.synchronize()  # it is this thread that waits, not the one that makes pictures
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
+def ahead(items: Iterable[T]) -> Iterator[T]:
     """``items``, each made in a thread while the one before it is used."""
+    items = iter(items)
     with ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(next, items, _END)
         while (item := waiting.result()) is not _END:

@@ -172,7 +172,7 @@ class NeuralCodec(ClipCoding):
         end = END_BYTES  # what the last record is expected to have
         u_alpha = u_from_alpha(point.get("alpha", 1.0))
         coder = FrameCoder(model, self.device, u_alpha, control.measures, getattr(torch, self.precision), self.rdoq)
-        for number, frame in enumerate(upcoming(frames, importance, count, control.look_ahead)):
+        for number, frame in enumerate(coder.in_time(upcoming(frames, importance, count, control.look_ahead))):
             if number == 0:
                 control.learn(coder.probe(frame, control.probe()))
             trials: list[Trial] = []

@@ -1,6 +1,8 @@
 """``pvc decode``: a ``.pvc`` stream back into a clip."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -14,6 +16,7 @@ from pvc.console import progress
 from pvc.entropy.reader import MAX_PIXELS, Concealment, StreamReader
 from pvc.errors import BitstreamError, CheckpointError, FramesMissing
 from pvc.video import VideoWriter
+from pvc.video.pipe import is_pipe
 
 
 def decode(
@@ -66,14 +69,35 @@ def _model(source: str, stream: StreamReader, model: str | None, device: str | N
         raise CheckpointError(f"{source} names its model, but {error} with --model") from None
 
 
+@contextmanager
+def _behind(write: Callable[[Tensor], None], target: str) -> Iterator[Callable[[Tensor], None]]:
+    """``write`` in a thread, while the next frame is made; for a pipe, whose reader may be slow to take it, itself."""
+    if is_pipe(target):
+        yield write
+        return
+    before = None
+    with ThreadPoolExecutor(1) as thread:
+
+        def later(frame: Tensor) -> None:
+            nonlocal before
+            if before is not None:
+                before.result()
+            before = thread.submit(write, frame)
+
+        yield later
+        if before is not None:
+            before.result()
+
+
 def _write(target: str, frames: Iterator[Tensor], stream: StreamReader, name: str, total: int | None) -> int:
     """The frames into ``target``, those before damage as well; how many they were."""
     header, written, damage = stream.header, 0, None
     about = {"fps": Fraction(header.fps), "matrix": header.matrix, "full_range": header.full_range}
-    with VideoWriter(target, width=header.width, height=header.height, **about) as writer, progress() as bars:
+    size = {"width": header.width, "height": header.height}
+    with VideoWriter(target, **size, **about) as writer, _behind(writer.write, target) as write, progress() as bars:
         try:
             for frame in bars.track(frames, total=total, description=name):
-                writer.write(frame)
+                write(frame)
                 written += 1
         except BitstreamError as error:
             if not written:

@@ -2,13 +2,15 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from torch import Tensor
 
+from pvc.codecs.ahead import ahead
 from pvc.codecs.cpvc import CpvcCodec
 from pvc.codecs.neural import NeuralCodec
 from pvc.codecs.rate_control import Control
@@ -71,7 +73,7 @@ def _check_options(args: argparse.Namespace) -> None:
 
 
 class _Frames:
-    """The reader's first ``count`` frames (uint8 ``[3, H, W]``), or all.
+    """The reader's first ``count`` frames (uint8 ``[3, H, W]``), or all; ``early``: read by a thread, one ahead.
 
     Attributes:
         done: how many were taken. ended: whether that was all.
@@ -80,8 +82,8 @@ class _Frames:
         VideoError: while iterating: the clip has no frame, or fewer than ``count``.
     """
 
-    def __init__(self, reader: VideoReader, name: str, count: int | None):
-        self._reader, self.name, self.count = reader, name, count
+    def __init__(self, reader: VideoReader, name: str, count: int | None, early: bool = False):
+        self._reader, self.name, self.count = ahead(reader) if early else iter(reader), name, count
         self.done, self.ended = 0, False
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -91,6 +93,11 @@ class _Frames:
         if self.done < (self.count or 1):
             raise VideoError(f"{self.name} has {self.done} frames" + (f", not {self.count}" if self.count else ""))
         self.ended = True
+
+    def close(self) -> None:
+        """Leave the reader alone, in whatever thread."""
+        if isinstance(self._reader, Generator):
+            self._reader.close()
 
 
 def _count(args: argparse.Namespace, reader: VideoReader) -> int | None:
@@ -186,15 +193,13 @@ def _encode_neural(args: argparse.Namespace, codec: NeuralCodec, reader: VideoRe
     point = rate.point(args, codec)
     first = None
     if args.passes == 2:
-        with _open(args) as again, progress() as bars:
-            one = _Pass(args, codec, again, point)
+        with _open(args) as again, progress() as bars, closing(_Pass(args, codec, again, point)) as one:
             bar = bars.add_task(f"{codec.name}, first pass", total=one.frames.count)
             for _ in one.parts:
                 bars.update(bar, completed=one.frames.done)
         first = one.control
-    coding = _Pass(args, codec, reader, point, first)
-    frames = coding.frames
-    with writing(args.output) as file:
+    with closing(_Pass(args, codec, reader, point, first)) as coding, writing(args.output) as file:
+        frames = coding.frames
         size = _write(file, coding.parts, frames, codec.name)
         if coding.maps is not None and frames.count is None:
             next(coding.maps, None)  # says so if there are more maps than frames
@@ -220,7 +225,8 @@ class _Pass:
 
     def __init__(self, args, codec: NeuralCodec, reader: VideoReader, point: dict, first: Control | None = None):
         info = reader.info
-        self.frames = _Frames(reader, args.input, _count(args, reader))
+        early = codec.device.type == "cuda" and not is_pipe(args.input)  # Ctrl-C would wait for a pipe
+        self.frames = _Frames(reader, args.input, _count(args, reader), early)
         shape = info.height, info.width
         alpha, self.maps = _importance(args, shape, self.frames)
         point = {**point, "alpha": alpha}
@@ -228,3 +234,8 @@ class _Pass:
         self.control = codec.control(point, **about, first=first)
         colour = {"matrix": info.matrix, "full_range": info.full_range}
         self.parts = codec.encode_frames(self.frames, point, self.maps, **about, **colour, control=self.control)
+
+    def close(self) -> None:
+        """End what runs in threads."""
+        self.parts.close()
+        self.frames.close()

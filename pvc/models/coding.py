@@ -60,6 +60,11 @@ class FrameCoding:
         """Size of z for a frame of height x width."""
         return -(-height // self.multiple), -(-width // self.multiple)
 
+    def hint(self, x: Tensor, previous: Tensor | None) -> Tensor | None:
+        """What the motion encoder sees beside the frames [N, 2, H, W]: an estimate of the motion from the source frame
+        ``previous`` to ``x``, both as in :meth:`encode_frame`; None for models that want none."""
+        return None if previous is None or not self.motion_hint else estimate_flow(x, previous)
+
     @torch.inference_mode()
     def encode_frame(
         self,
@@ -67,7 +72,7 @@ class FrameCoding:
         beta: float,
         q: Tensor | None,
         past: Past | None,
-        previous: Tensor | None,
+        hint: Tensor | None = None,
         precision: torch.dtype = torch.float32,
         rdoq: int = 0,
     ) -> tuple[bytes, Past]:
@@ -76,7 +81,7 @@ class FrameCoding:
         Args:
             x: [1, 3, H, W] in [0, 1], padded (:meth:`pad`). beta: the value that was sent. q: [1, 1, H, W] or None.
             past: what the decoder has of the previous frame; None makes an I-frame.
-            previous: the previous source frame, for the motion hint.
+            hint: :meth:`hint` of it and the source frame before; an I-frame needs none.
             precision: of the transforms; another than the decoder's gives other pictures, but never other symbols.
             rdoq: rounds of rate-distortion optimised quantisation (:mod:`pvc.models.rdoq`), >= 0, without effect on
                 models that are not ``searchable``; where not 0, motion is searched too, in ``motion_searchable`` ones.
@@ -102,7 +107,6 @@ class FrameCoding:
             if past is None:
                 past = self.code_intra(x, condition, write)[1]
             else:
-                hint = estimate_flow(x, previous) if self.motion_hint else None
                 past = self.code_inter(x, past, hint, condition, write)[1]
         return writer.finish(), past
 

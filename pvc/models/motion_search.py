@@ -13,6 +13,8 @@ that the network's motion has lost is found as a whole, in one step. What is tol
 left out of a frame where J is lower without.
 """
 
+import functools
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -69,8 +71,8 @@ class MotionSearch:
 
     ``bit`` [N] is what a bit counts in squared error, 3 beta; ``transforms`` makes the context that the encoder's run
     in, or another. On a CPU a compiled loop goes from block to block, in as many threads as PyTorch has; elsewhere many
-    blocks are searched at once (:mod:`pvc.models.motion_blocks`), which finds nearly the same, and nothing is waited
-    for. Where something is not finite, as in a training step that goes wrong, symbols stay as they are.
+    blocks are searched at once (:func:`search_of_gpu`), which finds nearly the same, and nothing is waited for. Where
+    something is not finite, as in a training step that goes wrong, symbols stay as they are.
     """
 
     branch: Branch
@@ -128,7 +130,7 @@ class MotionSearch:
         Each size goes on, square by square, from what larger blocks found or from the motion that the network has,
         whichever is cheaper: a small object is lost among larger blocks, a large one in a field of errors.
         """
-        refine = refine_by_loop if mean.device.type == "cpu" else motion_blocks.refine
+        refine = refine_by_loop if mean.device.type == "cpu" else search_of_gpu()
         radii = radii_of(self.branch.prior.fold > 1)
         problem = problem | {"others": torch.cat((problem["others"], problem["symbols"]), dim=1)}
         sizes = [problem]
@@ -254,6 +256,25 @@ def _finite(problem: dict[str, Tensor]) -> Tensor:
 def _lightness(x: Tensor) -> Tensor:
     """[N, 3, H, W] -> [N, 1, H, W], of which a squared error counts as one of all three colours that are grey."""
     return x.float().sum(1, keepdim=True) * 3**-0.5
+
+
+@functools.cache
+def search_of_gpu() -> Callable[..., Tensor]:
+    """:func:`pvc.models.motion_kernel.refine`, or where Triton does not work, :func:`pvc.models.motion_blocks.refine`.
+
+    The second takes several times as long, and a warning says so.
+    """
+    try:
+        from pvc.models import motion_kernel  # not before: not every machine has Triton
+
+        motion_kernel.check()
+    except Exception as error:  # Triton has no kind of its own for what it lacks
+        reason = " ".join(str(error).split())
+        warnings.warn(
+            f"Triton does not work here ({reason}); the search for motion takes several times as long", stacklevel=2
+        )
+        return motion_blocks.refine
+    return motion_kernel.refine
 
 
 def refine_by_loop(radii: tuple[int, ...], **problem: Tensor) -> Tensor:

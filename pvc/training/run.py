@@ -42,6 +42,17 @@ class _Bar(RichProgressBar):
 
     _shown: dict[str, float] | None = None
 
+    @property
+    def total_train_batches(self) -> int | float:
+        """Steps of this epoch, those before a resume as well: Lightning counts what is left, its bar from the start."""
+        batches, steps = self.trainer.num_training_batches, self.trainer.max_steps
+        if steps == -1:  # Lightning's word for no end
+            return batches
+        begun = (
+            self.trainer.fit_loop.epoch_loop.batch_progress.current.ready % batches
+        )  # of a new epoch, still the last one's
+        return min(batches, begun + steps - self.trainer.global_step)
+
     def get_metrics(self, trainer: Trainer, module: LightningModule) -> dict:
         """What stands behind the bar."""
         if self._shown is None or trainer.global_step % (trainer.log_every_n_steps or 50) == 0:

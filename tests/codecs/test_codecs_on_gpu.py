@@ -120,9 +120,9 @@ def a_frame(work, clip) -> dict[str, int]:
 
 
 CODECS = {
-    # The picture goes there and comes back as grey for the estimate of motion, which goes there; bytes come back.
-    "patch": (NeuralCodec, {"cpu to cuda": 2, "cuda to cpu": 2}),
-    "conv": (NeuralCodec, {"cpu to cuda": 1, "cuda to cpu": 1}),
+    # Picture and motion hint go there in threads of their own; bytes come back.
+    "patch": (NeuralCodec, {"cuda to cpu": 1}),
+    "conv": (NeuralCodec, {"cuda to cpu": 1}),
     # Picture and base layer go there.
     "cpvc": (CpvcCodec, {"cpu to cuda": 2, "cuda to cpu": 1}),
 }

@@ -63,7 +63,7 @@ def test_a_stream_decodes_to_what_the_encoder_saw(codec, clip):
         x = model.pad(clip[t : t + 1].float() / 255)
         key = t % 3 == 0
         past = None if key else past
-        _, past = model.encode_frame(x, 1e-3, model.pad(q[t : t + 1]), past, previous, rdoq=codec.rdoq)
+        _, past = model.encode_frame(x, 1e-3, model.pad(q[t : t + 1]), past, model.hint(x, previous), rdoq=codec.rdoq)
         seen.append((past.reference[0, :, :71, :101] * 255).round().byte())
         previous = x
     # beta is sent with 16 bits: 1e-3 itself may differ from the value sent, so compare at the value sent

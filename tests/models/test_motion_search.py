@@ -394,7 +394,7 @@ def coded(model, frames, maps, beta):
     past = previous = None
     out = []
     for frame, q in zip(model.pad(frames), model.pad(maps)):
-        data, past = model.encode_frame(frame[None], beta, q[None], past, previous, rdoq=1)
+        data, past = model.encode_frame(frame[None], beta, q[None], past, model.hint(frame[None], previous), rdoq=1)
         previous = frame[None]
         out.append((data, past))
     return out

@@ -117,7 +117,7 @@ def coded(model, frames, maps, beta, rdoq):
     past = previous = None
     out = []
     for frame, q in zip(model.pad(frames), model.pad(maps)):
-        data, past = model.encode_frame(frame[None], beta, q[None], past, previous, rdoq=rdoq)
+        data, past = model.encode_frame(frame[None], beta, q[None], past, model.hint(frame[None], previous), rdoq=rdoq)
         previous = frame[None]
         out.append((data, past))
     return out

@@ -28,7 +28,7 @@ def coded(model: ScaleSpaceFlow, clip: torch.Tensor, precision=torch.float32) ->
     q = torch.rand(1, 1, *x.shape[-2:], generator=torch.Generator().manual_seed(3)).to(x.device)
     streams, pasts = [], []
     for t in range(x.shape[1]):
-        data, past = model.encode_frame(x[:, t], BETA, q, past, previous, precision)
+        data, past = model.encode_frame(x[:, t], BETA, q, past, model.hint(x[:, t], previous), precision)
         previous = x[:, t]
         streams.append(data)
         pasts.append(past)

@@ -79,7 +79,7 @@ def test_the_decoder_rebuilds_what_the_encoder_saw(kind, clip):
     q = torch.rand(1, 1, *x.shape[-2:])
     decoded = None
     for t in range(3):
-        data, past = model.encode_frame(x[:, t], 1e-3, q, past, previous)
+        data, past = model.encode_frame(x[:, t], 1e-3, q, past, model.hint(x[:, t], previous))
         decoded = model.decode_frame(data, 1e-3, tuple(x.shape[-2:]), decoded)
         assert torch.equal(decoded.reference, past.reference)
         previous = x[:, t]
