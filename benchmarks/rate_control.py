@@ -88,10 +88,11 @@ def cuts(codec, folder: Path) -> None:
         for beta in (4e-4, 3.2e-3):
             row = f"{name.split('_')[0]:22} | {beta:7g} |"
             for key in (False, True):
-                coder, found = FrameCoder(model, codec.device, 1.0, "", rdoq=codec.rdoq), []
+                coder, found, last = FrameCoder(model, codec.device, 1.0, "", rdoq=codec.rdoq), [], None
                 height, width = (min(scene[0].shape[i] for scene in (before, after)) for i in (1, 2))
                 for number, picture in enumerate([*before[:3], *after]):
-                    frame = Frame(picture[:, :height, :width], None, None)
+                    frame = Frame(picture[:, :height, :width], None, None, last)
+                    last = frame.picture
                     trial = coder.code(frame, Choice(number == 0 or (key and number == 3), beta_to_code(beta)))
                     coder.keep(frame, trial)
                     found.append((trial.bits / 1000, trial.quality))

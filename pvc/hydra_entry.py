@@ -34,9 +34,9 @@ def hydra_entry(
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Decorator: ``task(cfg)`` becomes ``main()``, run with config ``config_name`` and the overrides in ``sys.argv``.
 
-    ``GROUP=null`` chooses nothing of a config group in ``optional``, also where an experiment chooses something; Hydra
-    itself only knows ``~GROUP`` for that. With ``only_swept_names`` the folders of a sweep's runs are named by what is
-    swept alone.
+    ``GROUP=null`` chooses nothing of a config group in ``optional``, also where an experiment chooses something, and of
+    one of which nothing is chosen by default; Hydra itself only knows ``~GROUP`` for that. With ``only_swept_names``
+    the folders of a sweep's runs are named by what is swept alone.
 
     ``PvcError`` and wrong overrides print one line and exit with 2, Ctrl-C exits with 130. The environment variable
     ``HYDRA_FULL_ERROR=1`` brings the traceback back. In a sweep, the other runs go on after an error in one.
@@ -63,8 +63,8 @@ def hydra_entry(
 
         @functools.wraps(task)
         def main() -> None:
-            nothing = {f"{group}=null": f"~{group}" for group in optional}
-            sys.argv = [nothing.get(argument, argument) for argument in sys.argv]
+            with one_line_errors():
+                sys.argv[1:] = [_chosen(argument, config_name, optional) for argument in sys.argv[1:]]
             if only_swept_names:
                 sys.argv[1:] = only_what_is_swept(sys.argv[1:], _kept_out_of_names(config_name))
             _name_folder_of_local_jobs()
@@ -83,6 +83,17 @@ def hydra_entry(
         return main
 
     return decorate
+
+
+def _chosen(argument: str, config_name: str, optional: Sequence[str]) -> str:
+    """``argument``, with ``GROUP=null`` as Hydra says it."""
+    group, _, name = argument.partition("=")
+    for entry in OmegaConf.load(config_dir() / f"{config_name}.yaml").defaults:
+        if name == "null" and isinstance(entry, DictConfig) and group in entry:
+            if entry[group] is not None and group not in optional:
+                raise ConfigError(f"{argument}: one of {group} has to be chosen; see configs/{group} for what there is")
+            return f"~{group}"
+    return argument
 
 
 def environment_as_given() -> dict[str, str]:

@@ -108,7 +108,8 @@ def refine(
     reach = functions.shape[-1]
     for i in range(first, last):
         for j in range(columns):
-            if again and changed[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].max() < number - 1:
+            calm = number > 1 and changed[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].max() < number - 1
+            if again and calm:
                 continue
             top, left = reach // 2 * i - reach // 4, reach // 2 * j - reach // 4
             v0, u0 = max(top + edge, 0), max(left + edge, 0)
@@ -118,6 +119,8 @@ def refine(
             x0, y0 = symbols[0, i, j], symbols[1, i, j]
             best_x, best_y, least = x0, y0, float32(1e30)
             for c in range(10 + len(others)):
+                if calm and (1 <= c < 6 or c >= 10):  # has been tried, and nothing around has changed
+                    continue
                 x, y = best_x, best_y
                 if c == 1:
                     x, y = predicted(symbols[0], i, j, f), predicted(symbols[1], i, j, f)

@@ -92,6 +92,14 @@ def test_another_architecture_cannot_resume_it(unbroken, tmp_path):
     assert done.returncode == 2 and "another architecture" in done.stderr.strip().splitlines()[-1]
 
 
+def test_the_bar_of_a_resumed_epoch_ends_where_the_run_ends(unbroken, tmp_path):
+    out = tmp_path / "run"
+    few = [f"out={out}", "trainer.val_check_interval=100", "evaluate=null"]  # null: nothing of it, as by default
+    assert run(*few, "trainer.max_steps=4").returncode == 0
+    done = run(*few, "trainer.max_steps=7", "resume=true")
+    assert done.returncode == 0 and " 7/7 " in done.stdout
+
+
 @pytest.mark.parametrize(
     "override, words",
     [
@@ -100,6 +108,7 @@ def test_another_architecture_cannot_resume_it(unbroken, tmp_path):
         ("warm_start=nothing", "nothing"),
         ("experiment=unknown", "unknown"),
         ("trainer.nonsense=1", "nonsense"),
+        ("loss=null", "one of loss has to be chosen"),
     ],
 )
 def test_bad_input_is_one_line(override, words, tmp_path):
