@@ -8,7 +8,7 @@
 converted, so both compute the same networks (their bits say nothing: no table suits an untrained network). The released
 tiny model is listed for what it is, another network. Each contender has a process of its own, so that its peak memory
 is its own (on a GPU, of the GPU), and they take turns: one round is one encoding and one decoding of the clip by each.
-Frames are floats in memory before, and bytes after. Speeds are those of the fastest round; CPU time is counted over all
+Frames are in memory before, as floats or (pvc) bytes, and decoded ones after. Speeds are those of the fastest round; CPU time is counted over all
 threads, and on a machine that does other things too it is the number to trust, with --threads 1. A GPU is waited for
 before the clock is read.
 
@@ -24,9 +24,9 @@ import platform
 import re
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 PVC = ("ssf", "ssf, bfloat16", "mr-md-ssf-tiny", "mr-md-ssf-tiny, bfloat16")
 CONTENDERS = ("CompressAI ssf2020", *PVC)
 MULTIPLE = 128  # both pad to it
+MOST = 65535  # frames to the next I-frame
 
 
 def frames_of(args: argparse.Namespace) -> list[Tensor]:
@@ -77,7 +78,7 @@ def write_weights(folder: Path) -> None:
 
 def coder(name: str, weights: Path, frames: list[Tensor]) -> tuple[Callable, Callable]:
     """Functions that encode the clip, and decode what came out; both return what the decoder needs and bytes."""
-    device, shape = frames[0].device.type, tuple(frames[0].shape[-2:])
+    device = frames[0].device.type
     if name.startswith("CompressAI"):
         from compressai.models.video import ScaleSpaceFlow
 
@@ -102,36 +103,23 @@ def coder(name: str, weights: Path, frames: list[Tensor]) -> tuple[Callable, Cal
             model.decompress(*coded)
 
         return encode, decode
-    from pvc.codecs.ahead import ahead, read_symbols
-    from pvc.entropy.condition import beta_to_code, code_to_beta
-    from pvc.entropy.container import Frame
-    from pvc.models.checkpoint import load_model
-    from pvc.models.rdoq import ROUNDS
+    from pvc.codecs.neural import NeuralCodec
 
     tiny = Path(__file__).parents[1] / "checkpoints" / "mr-md-ssf-tiny.safetensors"
-    model = load_model(tiny if name.startswith("mr-md") else weights / "ours.safetensors", device)
-    precision = torch.bfloat16 if "bfloat16" in name else torch.float32
-    beta = code_to_beta(beta_to_code(1e-3 if model.multirate else model.beta))
+    path = tiny if name.startswith("mr-md") else weights / "ours.safetensors"
+    precision = "bfloat16" if "bfloat16" in name else "float32"
+    codec = NeuralCodec(path, device, gop=MOST, precision=precision)
+    point = {"beta": 1e-3, "iframe_beta": 1} if codec.betas is None else {"beta": codec.betas[0]}
+    clip = [(frame[0] * 255).round().to("cpu", torch.uint8) for frame in frames]
+    about = {"fps": Fraction(30), "count": len(clip), "size": tuple(clip[0].shape[-2:])}
 
     def encode():
-        past, previous, out = None, None, []
-        for x in frames:
-            data, past = model.encode_frame(x, beta, None, past, model.hint(x, previous), precision, ROUNDS)
-            previous = x
-            out.append(data)
-        return out, sum(map(len, out))
+        data = b"".join(codec.encode_frames(clip, point, **about))
+        return data, len(data)
 
     def decode(coded):
-        code = beta_to_code(beta)
-        records = (Frame(t, t == 0, code, data) for t, data in enumerate(coded))
-        header = SimpleNamespace(height=shape[0], width=shape[1])
-        if device == "cuda":  # as pvc decode does
-            found = ahead(read_symbols(model, records, header, torch.cuda.Stream()))
-        else:
-            found = read_symbols(model, records, header)
-        past = None
-        for _, symbols in found:
-            past = model.rebuild_frame(symbols, code_to_beta(code), past, precision)
+        for _ in codec.decode_frames(coded):
+            pass
 
     return encode, decode
 

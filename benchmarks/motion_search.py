@@ -1,4 +1,4 @@
-"""Both searches for motion: block after block, and many blocks at once (pvc/models/motion_blocks.py).
+"""The searches for motion: block after block, and many blocks at once, in PyTorch's operations or a kernel of Triton.
 
 Codes P-frames of clips with a released model, alpha = 1 and 26.5, and gives what its encoder asks to both searches: of
 squares of several blocks, of blocks, and of their quarters. Prints how far rounds of some radii lower J, in % of what
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--frames", type=int, default=3)
     parser.add_argument("--model", default=str(find_checkpoints("mr-md-ssf-tiny")[0]))
-    parser.add_argument("--radii", nargs="*", default=["1", "4", "2,1", "4,2,1", "4,2,1,1"])
+    parser.add_argument("--radii", nargs="*", default=["1", "4", "2,1", "2,1,1", "4,2,1"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--enlarge", type=int, default=1)
     args = parser.parse_args()
@@ -99,10 +99,11 @@ def main() -> None:
         clip, mask = (F.interpolate(x.float(), scale_factor=args.enlarge).to(x.dtype) for x in (clip, mask))
         problems += asked(model, clip, mask)
     print("| search | blocks | radii | J, % | ms a P-frame |", "|---|---:|---|---:|---:|", sep="\n")
-    for name, refine, device in (
-        ("block after block", motion_search.refine_by_loop, "cpu"),
-        ("many at once", motion_blocks.refine, args.device),
-    ):
+    searches = [("block after block", motion_search.refine_by_loop, "cpu")]
+    searches += [("many at once", motion_blocks.refine, args.device)]
+    if args.device != "cpu":
+        searches.append(("many at once, a kernel", motion_search.search_of_gpu(), args.device))
+    for name, refine, device in searches:
         for size, radii in product(sorted({block(p) for p in problems}, reverse=True), args.radii):
             own = [p for p in problems if block(p) == size]
             rounds = tuple(int(r) for r in radii.split(","))
