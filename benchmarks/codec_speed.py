@@ -8,9 +8,9 @@
 converted, so both compute the same networks (their bits say nothing: no table suits an untrained network). The released
 tiny model is listed for what it is, another network. Each contender has a process of its own, so that its peak memory
 is its own (on a GPU, of the GPU), and they take turns: one round is one encoding and one decoding of the clip by each.
-Frames are in memory before, as floats or (pvc) bytes, and decoded ones after. Speeds are those of the fastest round; CPU time is counted over all
-threads, and on a machine that does other things too it is the number to trust, with --threads 1. A GPU is waited for
-before the clock is read.
+Frames are in memory before, as floats or (pvc) bytes, and decoded ones after. Speeds are those of the fastest round;
+CPU time is counted over all threads, and on a machine that does other things too it is the number to trust, with
+--threads 1. A GPU is waited for before the clock is read.
 
 The floor is what the counted operations (encoding + decoding: convolutions and matrix products, a product and a sum
 are two) would take as one large matrix product in the same precision on one core, or on the GPU.

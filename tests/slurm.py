@@ -90,7 +90,18 @@ def slurm_cluster() -> Iterator[dict[str, str]]:
             start("slurmd", "-D", "-f", config, "-N", node)
         environment = {"SLURM_CONF": str(config)}
         _wait(environment, folder)
+        stack.callback(_end_jobs, environment)
         yield environment
+
+
+def _end_jobs(environment: dict[str, str]) -> None:
+    """Of a test that failed: nothing goes on without its cluster."""
+    told = {"env": os.environ | environment, "capture_output": True, "text": True}
+    subprocess.run(["scancel", "--user", getpass.getuser()], **told)
+    for _ in range(120):
+        if not subprocess.run(["squeue", "-h"], **told).stdout:
+            return
+        time.sleep(0.25)
 
 
 def _wait(environment: dict[str, str], folder: Path) -> None:
