@@ -1,6 +1,6 @@
 """What the host has to do for each frame that a GPU codes, measured without one.
 
-A GPU's frames come no faster than the host starts their operations. Coding frames of 64x64 on one thread takes little
+A GPU's frames come no faster than the host starts their operations. Coding frames of 96x96 on one thread takes little
 more than that where convolutions and products give zeros at once; so it is measured there, with the search for motion
 as kernels, which are not started, or in PyTorch's operations. What the host computes for each pixel is measured at full
 size. "main" is the thread that starts the operations; what others do passes meanwhile.
@@ -23,15 +23,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.utils import _pair
 
+from pvc.codecs.rate_control.coding import Frame, FrameCoder
 from pvc.data.synthetic import Synthetic
 from pvc.entropy.coder import Writer
 from pvc.models import motion_blocks, motion_search, rdoq
 from pvc.models.checkpoint import load_model
-from pvc.models.motion import estimate_flow
 from pvc.paths import find_checkpoints
 from pvc.video import VideoReader, VideoWriter
 
 BETA = 1e-3
+SMALL = 96  # the least that is searched by blocks of all sizes
 
 
 def best(work: Callable[[], object], times: int = 20) -> float:
@@ -69,18 +70,22 @@ def without_arithmetic() -> Iterator[None]:
 
 
 def started(model, frames: Tensor) -> None:
-    """Of small frames [2, 3, 64, 64]: coding and decoding."""
+    """Of small frames [2, 3, h, w]: coding and decoding."""
     x, q = frames[:, None], torch.ones(1, 1, *frames.shape[-2:])
     stream, first = model.encode_frame(x[0], BETA, q, None)
     hint = model.hint(x[1], x[0])
-    for name, search in (
-        ("kernels, not started", lambda _, **asked: asked["symbols"]),
-        ("PyTorch's operations", motion_blocks.refine),
-    ):
+    sizes = set()
+
+    def nothing(radii: tuple[int, ...], **problem: Tensor) -> Tensor:
+        sizes.add(problem["functions"].shape[-1])
+        return problem["symbols"]
+
+    for name, search in (("kernels, not started", nothing), ("PyTorch's operations", motion_blocks.refine)):
         with mock.patch.object(motion_search, "refine_by_loop", search):
             second, _ = model.encode_frame(x[1], BETA, q, first, hint, rdoq=rdoq.ROUNDS)
             work = lambda: model.encode_frame(x[1], BETA, q, first, hint, rdoq=rdoq.ROUNDS)  # noqa: E731
             row(f"P-frame in, search in {name}", best(work), "main")
+    assert len(sizes) == len(motion_search.RADII)
     row("I-frame in", best(lambda: model.encode_frame(x[0], BETA, q, None, rdoq=rdoq.ROUNDS)), "main")
     past, shape = model.decode_frame(stream, BETA, x.shape[-2:], None), x.shape[-2:]
     symbols = model.read_frame(second, BETA, shape, past.symbols)
@@ -103,10 +108,10 @@ def coded(model, frames: Tensor) -> None:
     row("coder, P-frame in", finished[0], "main")
 
 
-def moved(frames: Tensor, size: tuple[int, int]) -> None:
+def moved(model, frames: Tensor, size: tuple[int, int]) -> None:
     """Files, and the motion hint, of uint8 ``frames`` [N, 3, H, W]."""
-    floats = frames[:2, None].float() / 255
-    row("motion hint", best(lambda: estimate_flow(floats[1], floats[0]), 3), "4 threads")
+    coder, frame = FrameCoder(model, torch.device("cpu"), 1.0, None), Frame(frames[1], None, None, before=frames[0])
+    row("motion hint", best(lambda: coder._hint(frame, "cpu"), 3), "4 threads")
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("mp4", "y4m"):
             path = Path(folder) / f"clip.{kind}"
@@ -137,14 +142,14 @@ def main() -> None:
     model = load_model(find_checkpoints("mr-md-ssf-tiny")[0])
     clip = Synthetic(names=["garage"]).eval()[0].read(0, args.frames).float()
     small, large = (
-        F.interpolate(clip, size, mode="area" if size[0] == 64 else "bicubic").clamp(0, 255)
-        for size in ((64, 64), (height, width))
+        F.interpolate(clip, size, mode="area" if size[0] == SMALL else "bicubic").clamp(0, 255)
+        for size in ((SMALL, SMALL), (height, width))
     )
     print("| of a frame | ms | in |", "|---|---:|---|", sep="\n")
     with without_arithmetic():
         started(model, small[:2] / 255)
     coded(model, large[:2] / 255)
-    moved(large.byte(), (width, height))
+    moved(model, large.byte(), (width, height))
 
 
 if __name__ == "__main__":

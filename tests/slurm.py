@@ -9,11 +9,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 NODES = "n1", "n2"
-PROGRAMS = "munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel", "squeue", "srun"
+PROGRAMS = "munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel", "sinfo", "squeue", "srun"
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -42,9 +44,13 @@ PartitionName=all Nodes={nodes} Default=YES State=UP
 
 def why_not() -> str | None:
     """What is missing for a cluster."""
-    os.environ["PATH"] += os.pathsep + "/usr/sbin"  # where Debian has the daemons
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    missing = [name for name in PROGRAMS if _find(name) is None]
     return f"no {' and no '.join(missing)} (packages slurm-wlm and munge)" if missing else None
+
+
+def _find(program: str) -> str | None:
+    """Its path; Debian has the daemons where a user's PATH does not lead."""
+    return shutil.which(program) or shutil.which(program, path="/usr/sbin")
 
 
 def _ports(count: int) -> list[int]:
@@ -77,12 +83,12 @@ def slurm_cluster() -> Iterator[dict[str, str]]:
         values = {"host": host, "user": user, "folder": folder, "nodes": "n[1-2]", "ports": _ports(3)}
         config.write_text(CONFIG.format(**values))
 
-        def start(*command: object) -> None:
-            process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=folder)
-            stack.callback(process.wait, 30)
-            stack.callback(process.terminate)
+        def start(program: str, *arguments: object) -> None:
+            command = [_find(program), *map(str, arguments)]
+            stack.callback(_end, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder))
 
         log = stack.enter_context((folder / "log").open("wb"))
+        stack.callback(_end_rest, folder)
         places = [f"--{part}={folder}/{part}" for part in ("pid-file", "log-file", "seed-file")]
         start("munged", "-F", "--force", f"--socket={folder}/munge", f"--key-file={folder}/key", *places)
         start("slurmctld", "-D", "-f", config)
@@ -95,13 +101,39 @@ def slurm_cluster() -> Iterator[dict[str, str]]:
 
 
 def _end_jobs(environment: dict[str, str]) -> None:
-    """Of a test that failed: nothing goes on without its cluster."""
+    """Of a test that failed, and those that are on their way out: they go nowhere without their cluster."""
     told = {"env": os.environ | environment, "capture_output": True, "text": True}
-    subprocess.run(["scancel", "--user", getpass.getuser()], **told)
+    subprocess.run(["scancel", "--signal=KILL", "--user", getpass.getuser()], **told)
     for _ in range(120):
+        subprocess.run(["scancel", "--user", getpass.getuser()], **told)
         if not subprocess.run(["squeue", "-h"], **told).stdout:
             return
         time.sleep(0.25)
+
+
+def _end(daemon: subprocess.Popen) -> None:
+    daemon.terminate()
+    try:
+        daemon.wait(10)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
+
+
+def of_cluster(folder: Path) -> list[psutil.Process]:
+    """Processes that were started by the cluster in this folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(folder) in " ".join((*process.cmdline(), *process.environ().values())):
+                found.append(process)
+    return [process for process in found if process.pid != os.getpid()]
+
+
+def _end_rest(folder: Path) -> None:
+    for process in of_cluster(folder):
+        with suppress(psutil.Error):
+            process.kill()
 
 
 def _wait(environment: dict[str, str], folder: Path) -> None:

@@ -142,6 +142,7 @@ class NeuralCodec(ClipCoding):
         matrix: str | None = None,
         full_range: bool = False,
         control: Control | None = None,
+        early: bool = True,
     ) -> Iterator[bytes]:
         """Code ``frames`` at ``point`` in constant memory: header, one chunk for each frame, end.
 
@@ -151,6 +152,7 @@ class NeuralCodec(ClipCoding):
             importance: q ``[1, H, W]`` for each.
             matrix, full_range: of the source, as in :class:`pvc.video.VideoInfo`; kept in the header.
             control: that of :meth:`control` for this clip and point, for who wants its report.
+            early: for a GPU, frames may be taken some time before those that come before them are coded.
 
         Raises:
             ConfigError: a map for a model without ROI, a beta it was not trained for, or frames too large.
@@ -172,7 +174,8 @@ class NeuralCodec(ClipCoding):
         end = END_BYTES  # what the last record is expected to have
         u_alpha = u_from_alpha(point.get("alpha", 1.0))
         coder = FrameCoder(model, self.device, u_alpha, control.measures, getattr(torch, self.precision), self.rdoq)
-        for number, frame in enumerate(coder.in_time(upcoming(frames, importance, count, control.look_ahead))):
+        given = upcoming(frames, importance, count, control.look_ahead)
+        for number, frame in enumerate(coder.in_time(given, early, hints=self.gop > 1)):
             if number == 0:
                 control.learn(coder.probe(frame, control.probe()))
             trials: list[Trial] = []

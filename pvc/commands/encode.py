@@ -233,9 +233,12 @@ class _Pass:
         about = {"fps": info.fps, "count": self.frames.count, "size": shape}
         self.control = codec.control(point, **about, first=first)
         colour = {"matrix": info.matrix, "full_range": info.full_range}
+        about |= {"early": not is_pipe(args.input)}  # who fills a pipe may wait for what comes out
         self.parts = codec.encode_frames(self.frames, point, self.maps, **about, **colour, control=self.control)
 
     def close(self) -> None:
         """End what runs in threads."""
-        self.parts.close()
-        self.frames.close()
+        try:
+            self.parts.close()
+        finally:
+            self.frames.close()

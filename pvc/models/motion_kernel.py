@@ -1,7 +1,7 @@
 """The search of :mod:`pvc.models.motion_blocks` as one kernel of Triton for each quarter of all blocks.
 
 What PyTorch's operations write to memory and read again for every motion that is tried stays in registers here, and the
-host starts 4 kernels a round instead of 600. Every block tries in turn; one whose motion has been tried is left out.
+host starts 4 kernels a round instead of 600.
 """
 
 import torch
@@ -126,13 +126,13 @@ def improve(
 ):
     """A block of every second row and column from the first ones on tries ``radius`` steps in each direction.
 
-    One program a block, which goes through the same motions as :mod:`pvc.models.motion_loop`. Of what is pointed to,
-    ``flow`` and ``symbols`` change in place; ``times`` is t, ``levels`` are rows of prices, ``kinds`` the motions in
-    ``others``.
+    One program a block, which tries the motions of :mod:`pvc.models.motion_loop` one after the other, and none in place
+    of that of a neighbour outside of the picture. Of what is pointed to, ``flow`` and ``symbols`` change in place;
+    ``times`` is t, ``levels`` are rows of prices, ``kinds`` the motions in ``others``.
     """
     across, down = (columns - first_column + 1) // 2, (lines - first_line + 1) // 2
     block, area = tl.program_id(0), lines * columns
-    clip = block // (across * down)
+    clip = (block // (across * down)).to(tl.int64)  # for what lies far apart in memory
     i, j = first_line + 2 * (block // across % down), first_column + 2 * (block % across)
     target += clip * height * width
     weight += clip * height * width
@@ -154,11 +154,12 @@ def improve(
     own, left_of = _symbol(plane, a, b, lines, columns), _symbol(plane, a, b - 1, lines, columns)
     above, corner = _symbol(plane, a - 1, b, lines, columns), _symbol(plane, a - 1, b - 1, lines, columns)
     priced = (a < lines) & (b < columns)
-    factor_of = tl.load(factors + a * columns + b, mask=priced, other=1)
+    factor_of = tl.maximum(tl.load(factors + a * columns + b, mask=priced, other=1), 1)
     row = tl.load(rows + lane // 4 * area + a * columns + b, mask=priced, other=0)
+    row = tl.maximum(tl.minimum(row, levels - 1), 0)  # also where there was no number
     told = _told(left_of, above, corner, factor_of)
     at, symbols_y = i * columns + j, symbols + area
-    factor, x0, y0 = tl.load(factors + at), tl.load(symbols + at), tl.load(symbols_y + at)
+    factor, x0, y0 = tl.maximum(tl.load(factors + at), 1), tl.load(symbols + at), tl.load(symbols_y + at)
     best_x, best_y, least = x0, y0, tl.full((), 1e30, tl.float32)
     for c in range(0, 10 + kinds):
         x, y = best_x, best_y
@@ -202,8 +203,13 @@ def improve(
 
 
 def check() -> None:
-    """Raise an error if Triton finds no GPU, or no compiler for what starts a kernel."""
+    """Raise an error if Triton finds no GPU, or cannot compile for it."""
     triton.runtime.driver.active.get_current_target()
+    with torch.device("cuda"):
+        pixels = {k: torch.zeros(1, 1, 16, 16) for k in ("target", "reference", "weight")}
+        blocks = {"symbols": torch.zeros(1, 2, 2, 2), "factor": torch.ones(1, 1, 2, 2), "rows": torch.zeros(1, 2, 2, 2)}
+        more = {"flow": torch.zeros(1, 2, 16, 16), "others": torch.zeros(1, 2, 2, 2), "prices": torch.zeros(1, 1, 2)}
+        refine((1,), **pixels, **blocks, **more, functions=torch.zeros(1, 3, 3, 2, 2, 16, 16))
 
 
 def refine(radii: tuple[int, ...], **problem: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from fractions import Fraction
+from unittest import mock
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from pvc.cli import main
 from pvc.codecs.cpvc import CpvcCodec
 from pvc.codecs.neural import NeuralCodec
 from pvc.codecs.registry import load_codec
+from pvc.models import coding
 from pvc.models.checkpoint import fingerprint, load_model, save_model
 from pvc.video import read_clip, write_clip, write_map
 from tests.models.conftest import make, wake
@@ -135,6 +137,36 @@ def test_an_encoder_waits_for_a_gpu_where_bytes_are_needed(kind, folder, clip):
         codec = make_codec(folder / f"{kind}.safetensors", "cuda", gop=9)
         point = {"qp": 32} if kind == "cpvc" else POINT
         assert a_frame(lambda part: codec.encode(part, point), clip) == expected
+
+
+@pytest.mark.parametrize(("early", "most"), [(True, 5), (False, 1)])
+def test_an_encoder_for_a_gpu_takes_frames_early_if_it_may(early, most, folder, clip):
+    """Each frame's bytes are the same; who fills a pipe gets a frame's before the next is asked for."""
+    taken, ahead = [], []
+
+    def frames():
+        for number, frame in enumerate(clip):
+            taken.append(number)
+            yield frame
+
+    with pretend_gpu():
+        codec = NeuralCodec(folder / "patch.safetensors", "cuda", gop=9)
+        about = {"fps": Fraction(30), "count": len(clip), "size": tuple(clip.shape[-2:])}
+        parts = []
+        for part in codec.encode_frames(frames(), POINT, early=early, **about):
+            parts.append(part)
+            ahead.append(len(taken) - max(len(parts) - 1, 0))
+        assert b"".join(parts) == codec.encode(clip, POINT)
+    assert max(ahead[1:-1]) == min(most, len(clip)) - 1
+
+
+@pytest.mark.parametrize(("gop", "hints"), [(1, 0), (9, 3)])
+def test_motion_is_estimated_where_there_may_be_a_p_frame(gop, hints, folder, clip):
+    with pretend_gpu():
+        codec = NeuralCodec(folder / "patch.safetensors", "cuda", gop=gop)
+        with mock.patch.object(coding, "estimate_flow", side_effect=coding.estimate_flow) as estimate:
+            codec.encode(clip[:4], POINT)
+    assert estimate.call_count == hints
 
 
 @pytest.mark.parametrize("kind", ["conv", "patch"])

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from pvc.training.checkpoint_io import newest_checkpoint
 from tests.processes import LONGEST, ROOT, run
-from tests.slurm import slurm_cluster, why_not
+from tests.slurm import of_cluster, slurm_cluster, why_not
 from tests.training.test_sweep import RUN
 
 MISSING = why_not()
@@ -20,9 +20,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(MISSING is not None, reason=f
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster():
     with slurm_cluster() as environment:
         yield environment
+
+
+def test_nothing_outlives_a_cluster(tmp_path):
+    with slurm_cluster() as environment:
+        ask(environment, "sbatch", "--array=1-2", "--output=/dev/null", "--wrap", "exec sleep 600")
+        folder = Path(environment["SLURM_CONF"]).parent
+        until(lambda: any("600" in p.cmdline() for p in of_cluster(folder)), environment, tmp_path / "none")
+    assert not of_cluster(folder)
 
 
 def ask(cluster: dict[str, str], *command: object) -> str:

@@ -97,10 +97,11 @@ class FrameCoder:
         self._precision, self._rdoq = precision, rdoq
         self._past: Past | None = None
 
-    def in_time(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """``frames``; what a GPU needs of them is made by threads up to ``AHEAD`` frames before they are given out.
+    def in_time(self, frames: Iterable[Frame], early: bool = True, hints: bool = True) -> Iterator[Frame]:
+        """``frames``; what a GPU needs of them is made by threads; ``early``: up to ``AHEAD`` frames before.
 
-        There the host's part, most of all the motion hint, takes as long as all that the GPU does.
+        There the host's part, most of all the motion hint, takes longer than what the GPU does. ``hints``: not all are
+        I-frames.
         """
         if self._device.type != "cuda":
             yield from frames
@@ -108,9 +109,9 @@ class FrameCoder:
         side, waiting = torch.cuda.Stream(self._device), deque()
         with ThreadPoolExecutor(AHEAD) as pool:
             for frame in frames:
-                frame.made = pool.submit(self._on_gpu, frame, side)
+                frame.made = pool.submit(self._on_gpu, frame, side, hints)
                 waiting.append(frame)
-                if len(waiting) > AHEAD:
+                if len(waiting) > (AHEAD if early else 0):
                     yield waiting.popleft()
             yield from waiting
 
@@ -154,9 +155,9 @@ class FrameCoder:
             return None
         return self._model.hint(*(self._input(picture, device) for picture in (frame.picture, frame.before)))
 
-    def _on_gpu(self, frame: Frame, side: "torch.cuda.Stream") -> _Made:
+    def _on_gpu(self, frame: Frame, side: "torch.cuda.Stream", hint: bool) -> _Made:
         """The same, in a thread: all that the host computes, and the way to the GPU in the stream ``side``."""
-        parts = frame.picture, frame.q, self._hint(frame, "cpu")
+        parts = frame.picture, frame.q, self._hint(frame, "cpu") if hint else None
         with torch.cuda.stream(side):
             sent = [None if p is None else p.pin_memory().to(self._device, non_blocking=True) for p in parts]
             made = _Made(self._input(sent[0], self._device), None if sent[1] is None else sent[1].float(), sent[2])
