@@ -18,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from unittest import mock
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -138,6 +139,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     width, height = map(int, args.size.split("x"))
     model = load_model(find_checkpoints("mr-md-ssf-tiny")[0])
     clip = Synthetic(names=["garage"]).eval()[0].read(0, args.frames).float()

@@ -48,10 +48,8 @@ class _Bar(RichProgressBar):
         batches, steps = self.trainer.num_training_batches, self.trainer.max_steps
         if steps == -1:  # Lightning's word for no end
             return batches
-        begun = (
-            self.trainer.fit_loop.epoch_loop.batch_progress.current.ready % batches
-        )  # of a new epoch, still the last one's
-        return min(batches, begun + steps - self.trainer.global_step)
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready % batches  # 0 where an epoch begins
+        return min(batches, done + steps - self.trainer.global_step)
 
     def get_metrics(self, trainer: Trainer, module: LightningModule) -> dict:
         """What stands behind the bar."""
